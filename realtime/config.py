@@ -1,0 +1,132 @@
+"""One configuration tree of dataclasses; `--set group.key=value` reaches every leaf of it."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, get_type_hints
+
+from realtime.errors import ConfigError
+
+
+@dataclass
+class CameraConfig:
+    width: int = 640  # asked of a webcam; what it really gives is said
+    height: int = 480
+    fps: float = 30.0
+    fourcc: str = "MJPG"
+    fov_deg: float = 60.0  # horizontal field of view; turns the weak-perspective camera into metres
+    stale_ms: float = 1000.0  # a camera whose newest frame is older than this counts as gone
+    reconnect_first_s: float = 0.5  # pauses between attempts to reconnect grow from here …
+    reconnect_max_s: float = 8.0  # … to here
+    open_timeout_s: float = 10.0
+
+
+@dataclass
+class PerceptionConfig:
+    name: str = "mediapipe"
+    complexity: int = 1  # MediaPipe's own 0 | 1 | 2; only 1 is in its wheel
+    enter_score: float = 0.65  # tracking begins above this …
+    leave_score: float = 0.40  # … and ends below this
+    enter_frames: int = 2  # consecutive good frames before a new person counts as tracked
+    hold_ms: float = 500.0  # how long a person may be missing before he counts as lost
+    box_tau_ms: float = 100.0  # time constant of the causal smoothing of the crop
+
+
+@dataclass
+class EngineConfig:
+    precision: str = "fp32"
+    threads: int = 1
+
+
+@dataclass
+class TranslationConfig:
+    min_cutoff_hz: float = 0.5  # One-Euro filter of the pelvis: steady when the person stands still
+    beta: float = 0.6
+
+
+@dataclass
+class BusConfig:
+    image_fps: float = 15.0  # rate of the picture topic, sent only while somebody subscribes to it
+    image_width: int = 480
+    heartbeat_ms: int = 500
+    heartbeat_timeout_ms: int = 1000
+
+
+@dataclass
+class ViewerConfig:
+    width: int = 1280
+    height: int = 640
+    fps: float = 60.0  # upper bound of the drawing rate
+
+
+@dataclass
+class Config:
+    source: str = "0"
+    engine: str = "auto"
+    model: str = "default"
+    body: str = ""  # empty: the body in assets/
+    viewer_kind: str = "open3d"
+    bus_address: str = "tcp://127.0.0.1:5555"
+    sinks: list[str] = field(default_factory=list)
+    record: list[str] = field(default_factory=list)
+    every_frame: bool = False
+    frames: int = 0  # 0: no limit
+    duration: float = 0.0  # seconds; 0: no limit
+    summary: str = ""
+    debug: bool = False
+    camera: CameraConfig = field(default_factory=CameraConfig)
+    perception: PerceptionConfig = field(default_factory=PerceptionConfig)
+    runtime: EngineConfig = field(default_factory=EngineConfig)
+    translation: TranslationConfig = field(default_factory=TranslationConfig)
+    bus: BusConfig = field(default_factory=BusConfig)
+    viewer: ViewerConfig = field(default_factory=ViewerConfig)
+
+
+def settable_keys(config: Any, prefix: str = "") -> dict[str, tuple[Any, str, type]]:
+    """Leaves that `--set` may name: {"camera.width": (owner, attribute, type)}.
+
+    Only leaves of the groups: what a flag of its own sets (source, engine, …) is set by that flag.
+    """
+    keys: dict[str, tuple[Any, str, type]] = {}
+    hints = get_type_hints(type(config))
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if is_dataclass(value) and not isinstance(value, type):
+            keys.update(settable_keys(value, f"{prefix}{item.name}."))
+        elif prefix:
+            keys[f"{prefix}{item.name}"] = (config, item.name, hints[item.name])
+    return keys
+
+
+def apply_setting(config: Config, assignment: str) -> None:
+    """Apply one `key=value`.
+
+    Raises ConfigError for a missing `=`, an unknown key (naming the nearest known one) and a value of the wrong type.
+    """
+    key, equals, text = assignment.partition("=")
+    key = key.strip()
+    if not equals:
+        raise ConfigError(f"--set {assignment}: expected key=value, for example --set camera.width=1280")
+    keys = settable_keys(config)
+    if key not in keys:
+        nearest = difflib.get_close_matches(key, keys, n=1, cutoff=0.0)
+        raise ConfigError(f"--set {key}: no such key; did you mean {nearest[0]}?")
+    owner, name, kind = keys[key]
+    setattr(owner, name, _parse(key, text.strip(), kind))
+
+
+def _parse(key: str, text: str, kind: type) -> Any:
+    if kind is bool:
+        if text.lower() in ("1", "true", "yes", "on"):
+            return True
+        if text.lower() in ("0", "false", "no", "off"):
+            return False
+        raise ConfigError(f"--set {key}={text}: expected on or off")
+    try:
+        value = kind(text)
+    except ValueError:
+        raise ConfigError(f"--set {key}={text}: expected a value of type {kind.__name__}") from None
+    if isinstance(value, float) and not (abs(value) < float("inf")):
+        raise ConfigError(f"--set {key}={text}: expected a finite number")
+    return value

@@ -1,0 +1,29 @@
+"""Errors that end the program, each with its exit code (DESIGN, command line).
+
+Each message is one or two lines: what was wrong, with which input, and what to do next.
+`run_live.py` prints it to stderr without a traceback (unless --debug) and exits with `exit_code`.
+"""
+
+
+class HmmrLiveError(Exception):
+    """Base of every error that a user can cause and mend."""
+
+    exit_code = 1
+
+
+class ConfigError(HmmrLiveError):
+    """Bad arguments or configuration."""
+
+    exit_code = 2
+
+
+class SourceError(HmmrLiveError):
+    """The camera, file or URL cannot be opened, or holds no picture."""
+
+    exit_code = 3
+
+
+class LoadError(HmmrLiveError):
+    """A model, a body or an engine cannot be loaded."""
+
+    exit_code = 4
