@@ -1,4 +1,4 @@
-"""The box around a person and the square crop that follows it (HMMR, section 4: crops of 224 with a 150 px person).
+"""The box around a person and its square crop (HMMR: the box's diagonal is 150 px of a 224 px crop).
 
 Training crops its sequences by the same formulas, in a batched version of `smooth_crop`.
 """
@@ -48,7 +48,7 @@ def smooth_crop(previous: Crop | None, measured: Crop, dt_s: float, tau_s: float
         alpha = 1 − exp(−dt / tau);   x ← x + alpha · (measured − x)   for cx, cy, log side
 
     previous: the smoothed crop dt_s seconds ago; None starts at `measured` (first box, new person).
-    tau_s: time constant in seconds; 0 switches the smoothing off. A stamp that went back (dt_s < 0) moves nothing.
+    tau_s: time constant in seconds; 0 switches the smoothing off. A dt_s below 0 moves nothing.
     """
     if previous is None or tau_s <= 0.0:
         return measured
