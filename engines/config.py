@@ -1,0 +1,59 @@
+"""Sizes of the network: everything that must be known to build it before its weights are loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+POSE_JOINTS = 24
+CAMERA_SIZE = 3  # weak perspective [s, tx, ty]
+POSE6D_SIZE = POSE_JOINTS * 6
+BETAS_SIZE = 10
+THETA6D_SIZE = CAMERA_SIZE + POSE6D_SIZE + BETAS_SIZE  # 157: Θ' inside the network; Θ at the interface has 85
+
+LARGEST_SIZE = 1 << 14  # bound of every size: a damaged file must not ask for terabytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Hyper-parameters of `HMMRLive`. Stored beside the weights; frozen once trained.
+
+    Raises ValueError, naming the field, for a value that no network can be built from.
+    """
+
+    feature_dim: int  # F of the raw per-frame features φ (realtime/features.py)
+    feature_version: int  # which definition of φ the weights were trained on
+    model_id: str  # goes onto the bus with every pose
+    width: int = 256  # D: embedded φ and movie strip Φ
+    head_width: int = 512  # hidden layers of the embedding, f3D and fΔt
+    blocks: int = 3  # residual blocks; the receptive field is 1 + 4·blocks frames
+    groups: int = 32  # of the per-frame GroupNorm
+    iterations: int = 3  # of the iterative regressor
+    horizon_ms: float = 200.0  # largest |Δt| of fΔt (HMMR: 5 frames at 25 fps)
+    dropout: float = 0.1  # in the heads, training only (HMMR: 0.5 at width 1024)
+
+    def __post_init__(self) -> None:
+        for name in ("feature_dim", "width", "head_width", "blocks", "groups", "iterations"):
+            value = getattr(self, name)
+            if type(value) is not int or not 0 < value <= LARGEST_SIZE:
+                raise ValueError(f"{name} must be an integer from 1 to {LARGEST_SIZE}, not {value!r}")
+        for name in ("blocks", "iterations"):
+            if getattr(self, name) > 64:
+                raise ValueError(f"{name} must be at most 64, not {getattr(self, name)}")
+        if self.width % self.groups:
+            raise ValueError(f"groups ({self.groups}) must divide width ({self.width})")
+        if type(self.feature_version) is not int:
+            raise ValueError(f"feature_version must be an integer, not {self.feature_version!r}")
+        if not isinstance(self.model_id, str) or not self.model_id:
+            raise ValueError(f"model_id must be a non-empty text, not {self.model_id!r}")
+        for name in ("horizon_ms", "dropout"):
+            if type(getattr(self, name)) not in (int, float):
+                raise ValueError(f"{name} must be a number, not {getattr(self, name)!r}")
+        if not 0 < self.horizon_ms <= 10_000:
+            raise ValueError(f"horizon_ms must lie in (0, 10000], not {self.horizon_ms!r}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must lie in [0, 1), not {self.dropout!r}")
+
+    @property
+    def receptive_field(self) -> int:
+        """Frames that one output of the temporal encoder depends on."""
+        return 1 + 4 * self.blocks
