@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engines.config import POSE6D_SIZE, POSE_JOINTS, THETA6D_SIZE, NetworkConfig
-from engines.rotations import matrix_to_rotation6d, rotation_vector_to_matrix, skew_basis
+from engines.rotations import matrix_to_rotation6d, rotation_basis, rotation_vector_to_matrix
 
 TIME_EMBEDDING = 4
 
@@ -74,7 +74,7 @@ class DynamicsHead(nn.Module):
     so one pass is made and the time goes into more horizons.
     """
 
-    skew: Tensor
+    basis: Tensor
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class DynamicsHead(nn.Module):
         initialise_split_layer(self.from_strip, self.from_pose, self.from_time)
         nn.init.xavier_uniform_(self.out.weight, gain=0.01)
         nn.init.zeros_(self.out.bias)
-        self.register_buffer("skew", skew_basis(), persistent=False)
+        self.register_buffer("basis", rotation_basis(), persistent=False)
 
     def relative(self, movie_strip: Tensor, pose_matrix: Tensor, dt_ms: Tensor) -> Tensor:
         """Rotation vectors (…, 24, 3), radians, of R_tᵀ·R_{t+Δt}; arguments as in `forward`."""
@@ -107,7 +107,7 @@ class DynamicsHead(nn.Module):
         The leading shapes broadcast against each other: (1, D), (1, 24, 3, 3) and (K,) give K horizons.
         """
         vectors = self.relative(movie_strip, pose_matrix, dt_ms)
-        return pose_matrix @ rotation_vector_to_matrix(vectors, self.skew)
+        return pose_matrix @ rotation_vector_to_matrix(vectors, self.basis)
 
 
 def initialise_split_layer(*parts: nn.Linear) -> None:

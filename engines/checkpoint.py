@@ -1,0 +1,118 @@
+"""Weights on disk: one safetensors file with the configuration and the provenance in its metadata."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from engines.config import NetworkConfig
+from engines.model import HMMRLive
+from realtime.errors import LoadError
+
+FORMAT = "hmmr-live 1"
+_NEXT_STEP = "use --model default, or make one with `python -m training.fit`"
+_LISTED = 3  # names of tensors in one message
+
+
+def save(model: HMMRLive, path: Path, provenance: dict[str, Any], half: bool = False) -> None:
+    """Write `model` to `path`, whole or not at all.
+
+    provenance: what the weights were made from, by which command and when (JSON values). half: matrices are
+    stored as fp16; vectors (statistics, biases, norms, mean Θ) stay fp32. Raises ValueError, naming the
+    tensor, for values that are not finite or do not fit.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        stored = tensor.detach().cpu().to(torch.float16 if half and tensor.dim() > 1 else torch.float32)
+        if not bool(torch.isfinite(stored).all()):
+            raise ValueError(f"{name}: not finite as {stored.dtype}; not saved")
+        tensors[name] = stored.contiguous()
+    metadata = {
+        "format": FORMAT,
+        "config": json.dumps(dataclasses.asdict(model.config)),
+        "provenance": json.dumps(provenance),
+    }
+    part = path.with_name(path.name + ".part")
+    save_file(tensors, part, metadata=metadata)
+    part.replace(path)
+
+
+def load_checkpoint(
+    path: Path, feature_version: int | None = None, feature_dim: int | None = None
+) -> tuple[HMMRLive, dict[str, Any]]:
+    """Read a checkpoint: the model (fp32, CPU, eval mode) and its provenance.
+
+    feature_version, feature_dim: the φ that the caller will feed it (realtime/features.py); None: not checked.
+    Raises LoadError when there is no such file, when it is no checkpoint of this project or a truncated one,
+    when it was trained on another φ, when a tensor is missing, extra or of another shape (naming it), and
+    when a weight is not finite.
+    """
+    metadata, tensors = _read(path)
+    config, provenance = _read_metadata(path, metadata)
+    if feature_version not in (None, config.feature_version):
+        raise LoadError(
+            f"{path}: trained on features version {config.feature_version}, this program makes version "
+            f"{feature_version}; {_NEXT_STEP}"
+        )
+    if feature_dim not in (None, config.feature_dim):
+        raise LoadError(
+            f"{path}: takes {config.feature_dim} features, this program makes {feature_dim}; {_NEXT_STEP}"
+        )
+    # Shapes are compared on the meta device first: a wrong configuration then allocates nothing.
+    with torch.device("meta"):
+        expected = HMMRLive(config).state_dict()
+    _compare(path, expected, tensors)
+    model = HMMRLive(config)
+    model.load_state_dict(tensors)
+    return model.eval(), provenance
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise LoadError(f"{path}: no such file; {_NEXT_STEP}") from None
+    except SafetensorError as error:
+        raise LoadError(f"{path}: not a safetensors file, or cut off ({error}); {_NEXT_STEP}") from None
+    except OSError as error:
+        raise LoadError(f"{path}: cannot be read ({error}); {_NEXT_STEP}") from None
+
+
+def _read_metadata(path: Path, metadata: dict[str, str]) -> tuple[NetworkConfig, dict[str, Any]]:
+    if metadata.get("format") != FORMAT:
+        found = metadata.get("format", "none")
+        raise LoadError(f"{path}: not a checkpoint of this program (format {found!r}); {_NEXT_STEP}")
+    try:
+        config = NetworkConfig(**json.loads(metadata["config"]))
+        provenance = json.loads(metadata["provenance"])
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise LoadError(f"{path}: damaged metadata ({error}); {_NEXT_STEP}") from None
+    if not isinstance(provenance, dict):
+        raise LoadError(f"{path}: damaged metadata (provenance is no map); {_NEXT_STEP}")
+    return config, provenance
+
+
+def _compare(path: Path, expected: dict[str, Tensor], found: dict[str, Tensor]) -> None:
+    problems = [f"{name} is missing" for name in expected.keys() - found.keys()]
+    problems += [f"{name} is unknown" for name in found.keys() - expected.keys()]
+    for name in expected.keys() & found.keys():
+        tensor, shape = found[name], tuple(expected[name].shape)
+        if tuple(tensor.shape) != shape:
+            problems.append(f"{name} has shape {tuple(tensor.shape)}, not {shape}")
+        elif tensor.dtype not in (torch.float16, torch.float32):
+            problems.append(f"{name} is {tensor.dtype}, not float16 or float32")
+        elif not bool(torch.isfinite(tensor).all()):
+            problems.append(f"{name} holds values that are not finite")
+    if problems:
+        more = len(problems) - _LISTED
+        listed = "; ".join(sorted(problems)[:_LISTED]) + (f"; and {more} more" if more > 0 else "")
+        raise LoadError(f"{path}: {listed}\n{_NEXT_STEP}")
