@@ -1,0 +1,1 @@
+"""SMPL-format bodies: load them, pose their joints, skin their vertices."""

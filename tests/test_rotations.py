@@ -1,0 +1,66 @@
+"""Rotations: against scipy, round trips, and the places where formulas break (0, π, tiny angles)."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from realtime.body import rotations as r
+
+NUMBER = st.floats(-4, 4, allow_nan=False, width=32)
+
+
+def test_equal_to_scipy_on_random_rotations():
+    vectors = np.random.default_rng(0).normal(0, 1.2, (500, 3)).astype(np.float32)
+    matrices = r.axis_angle_to_matrix(vectors)
+    assert matrices.dtype == np.float32
+    np.testing.assert_allclose(matrices, Rotation.from_rotvec(vectors).as_matrix(), atol=1e-6)
+    back = r.matrix_to_axis_angle(matrices)
+    assert back.dtype == np.float32
+    np.testing.assert_allclose(back, Rotation.from_matrix(matrices).as_rotvec(), atol=2e-5)
+
+
+@given(st.tuples(NUMBER, NUMBER, NUMBER))
+@settings(max_examples=150, deadline=None)
+def test_axis_angle_and_back_is_the_same_rotation(vector):
+    matrix = r.axis_angle_to_matrix(np.array(vector))
+    again = r.matrix_to_axis_angle(matrix)
+    assert np.linalg.norm(again) <= np.pi + 1e-5
+    np.testing.assert_allclose(r.axis_angle_to_matrix(again), matrix, atol=1e-6)
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-9, 1e-6, 1e-4, 1e-3, np.pi - 1e-3, np.pi - 1e-6, np.pi])
+@pytest.mark.parametrize("axis", [(1, 0, 0), (0, -1, 0), (0, 0, 1), (0.6, 0, -0.8), (-0.48, 0.6, 0.64)])
+def test_near_zero_and_near_pi(axis, angle):
+    vector = np.array(axis) * angle
+    again = r.matrix_to_axis_angle(r.axis_angle_to_matrix(vector))
+    assert np.isfinite(again).all()
+    if angle > np.pi - 1e-5:  # both axes name the same rotation there
+        again = again * np.sign(again @ vector)
+    np.testing.assert_allclose(again, vector, atol=2e-6)
+
+
+@given(st.tuples(NUMBER, NUMBER, NUMBER, NUMBER, NUMBER, NUMBER))
+@settings(max_examples=150, deadline=None)
+def test_six_numbers_give_a_rotation_unless_degenerate(numbers):
+    d = np.array(numbers)
+    matrix = r.rotation_6d_to_matrix(d)
+    assert matrix.dtype == np.float32 and np.isfinite(matrix).all()
+    if np.linalg.norm(np.cross(d[:3], d[3:])) > 1e-3 and np.linalg.norm(d[:3]) > 1e-3:
+        np.testing.assert_allclose(matrix.T @ matrix, np.eye(3), atol=1e-5)
+        assert np.linalg.det(matrix) > 0
+        # The first column keeps its direction.
+        np.testing.assert_allclose(np.cross(matrix[:, 0], d[:3]), 0, atol=1e-5)
+
+
+def test_six_d_round_trip_and_leading_dimensions():
+    vectors = np.random.default_rng(1).normal(0, 1, (4, 5, 3))
+    matrices = r.axis_angle_to_matrix(vectors)
+    assert matrices.shape == (4, 5, 3, 3)
+    six = r.matrix_to_rotation_6d(matrices)
+    assert six.shape == (4, 5, 6)
+    np.testing.assert_array_equal(six[2, 3], np.concatenate((matrices[2, 3, :, 0], matrices[2, 3, :, 1])))
+    np.testing.assert_allclose(r.rotation_6d_to_matrix(six), matrices, atol=1e-6)
+    one = r.matrix_to_axis_angle(matrices[1, 2])
+    np.testing.assert_array_equal(r.matrix_to_axis_angle(matrices)[1, 2], one)
