@@ -16,5 +16,5 @@ def asset(name: str, error: type[HmmrLiveError] = LoadError) -> Path:
     """
     path = ASSETS / name
     if not path.is_file():
-        raise error(f"assets/{name} is missing (looked in {ASSETS}); run from a complete checkout of the project")
+        raise error(f"assets/{name} is missing (looked in {ASSETS}); run from a complete checkout")
     return path

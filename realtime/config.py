@@ -20,6 +20,7 @@ class CameraConfig:
     reconnect_first_s: float = 0.5  # pauses between attempts to reconnect grow from here …
     reconnect_max_s: float = 8.0  # … to here
     open_timeout_s: float = 10.0
+    buffers: int = 1  # frames a webcam's driver queues; some cameras give half their rate with one: set 2
 
 
 @dataclass
@@ -37,12 +38,17 @@ class PerceptionConfig:
 class EngineConfig:
     precision: str = "fp32"
     threads: int = 1
+    ahead_ms: str = "166.7"  # horizons of the poses ahead, by commas (HMMR: 5 frames); empty: none
 
 
 @dataclass
 class TranslationConfig:
-    min_cutoff_hz: float = 0.5  # One-Euro filter of the pelvis: steady when the person stands still
-    beta: float = 0.6
+    # One-Euro filters of the pelvis, steady when the person stands still. Distance along z, in metres:
+    min_cutoff_hz: float = 0.5
+    beta: float = 0.6  # Hz per m/s
+    # Direction (x/z, y/z), which the picture gives far more exactly than the distance:
+    direction_min_cutoff_hz: float = 1.0
+    direction_beta: float = 12.0  # Hz per 1/s
 
 
 @dataclass

@@ -1,0 +1,104 @@
+"""The one place between a reader thread and its user: it holds the newest frame, and only that."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+
+import numpy as np
+
+from realtime.observation import Frame
+
+RATE_WINDOW_NS = 3_000_000_000
+
+
+class RateMeter:
+    """Events per second over the last three seconds; 0 when there were fewer than two."""
+
+    def __init__(self) -> None:
+        self._stamps_ns: deque[int] = deque()
+
+    def tick(self, now_ns: int) -> None:
+        self._stamps_ns.append(now_ns)
+        self._forget(now_ns)
+
+    def per_second(self, now_ns: int) -> float:
+        self._forget(now_ns)
+        if len(self._stamps_ns) < 2:
+            return 0.0
+        span_ns = self._stamps_ns[-1] - self._stamps_ns[0]
+        return (len(self._stamps_ns) - 1) * 1e9 / span_ns if span_ns else 0.0
+
+    def _forget(self, now_ns: int) -> None:
+        while self._stamps_ns and self._stamps_ns[0] < now_ns - RATE_WINDOW_NS:
+            self._stamps_ns.popleft()
+
+
+class Slot:
+    """Newest frame wins: `put` replaces a frame that nobody took and counts it as skipped.
+
+    put: a b c . . d
+    take:  a   c     d      b was skipped; a frame is given once
+    """
+
+    def __init__(self, camera: str) -> None:
+        self._camera = camera
+        self._changed = threading.Condition()
+        self._frame: Frame | None = None
+        self._finished = False
+        self._rate = RateMeter()
+        self.captured = 0
+        self.skipped = 0
+        self.width = 0
+        self.height = 0
+        self.newest_ns: int | None = None  # arrival of the newest frame
+
+    def put(self, image: np.ndarray) -> None:
+        """Stamp `image` (H, W, 3) uint8 BGR with the time of this call and offer it as the newest frame."""
+        with self._changed:
+            now_ns = time.monotonic_ns()
+            self.skipped += self._frame is not None
+            self._frame = Frame(image, self.captured, now_ns, now_ns, self._camera)
+            self._count(now_ns)
+            self.height, self.width = image.shape[:2]
+            self._changed.notify_all()
+
+    def pass_over(self) -> None:
+        """Count a frame that the source gave but that came too late to be offered."""
+        with self._changed:
+            self.skipped += 1
+            self._count(time.monotonic_ns())
+
+    def take(self, timeout_s: float) -> Frame | None:
+        """The frame that nobody took yet; None if none comes within `timeout_s`, or ever again."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._frame is not None or self._finished, timeout_s)
+            frame, self._frame = self._frame, None
+            return frame
+
+    def finish(self) -> None:
+        """No frame will be put any more: whoever waits in `take` is let go."""
+        with self._changed:
+            self._finished = True
+            self._changed.notify_all()
+
+    @property
+    def exhausted(self) -> bool:
+        """True once finished and the last frame has been taken."""
+        with self._changed:
+            return self._finished and self._frame is None
+
+    def fps(self) -> float:
+        with self._changed:
+            return self._rate.per_second(time.monotonic_ns())
+
+    def age_ms(self) -> float | None:
+        """Milliseconds since the newest frame arrived, taken or not; None before the first."""
+        with self._changed:
+            return None if self.newest_ns is None else (time.monotonic_ns() - self.newest_ns) / 1e6
+
+    def _count(self, now_ns: int) -> None:
+        self.captured += 1
+        self.newest_ns = now_ns
+        self._rate.tick(now_ns)
