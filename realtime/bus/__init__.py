@@ -1,0 +1,1 @@
+"""The bus: one XPUB socket on this host, conflated SUB sockets on the other side."""
