@@ -106,7 +106,7 @@ class PoseMessage(Stamped):
         model: str,
         vertices: np.ndarray | None = None,
     ) -> PoseMessage:
-        """The live loop's way: stamped now, with this host's clock. Raises MessageError for NaN and the like."""
+        """The live loop's way: stamped now, by this host's clock. Raises MessageError, for NaN say."""
         return cls(
             seq=seq,
             t_publish_ns=time.monotonic_ns(),

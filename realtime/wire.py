@@ -22,7 +22,7 @@ _INT_MAX = 2**63 - 1
 
 
 class MessageError(ValueError):
-    """Bytes that are no message of ours, or a message that must not be sent. The text says why, in one line."""
+    """Bytes that are no message of ours, or a message that must not be sent; says why, in one line."""
 
 
 def pack(topic: bytes, fields: dict[str, Any], limit: int = MAX_MESSAGE_BYTES) -> bytes:

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 SEND_HWM = 64  # messages waiting per subscriber before it loses some; a second of poses
 RECEIVE_HWM = 32  # subscriptions waiting per connection; the rest stays in that client's own memory
+LINGER_MS = 100  # at the end, for messages that are still on their way to a subscriber
 MAX_INCOMING_BYTES = 512  # a subscriber sends only subscriptions and heartbeats
 MAX_SUBSCRIPTIONS = 64  # of one connection; a program of ours has at most three
 HANDSHAKE_MS = 5000  # a connection that has not said what it is by then is closed
@@ -47,7 +48,7 @@ class Publisher:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.XPUB)
         for option, value in (
-            (zmq.LINGER, 0),
+            (zmq.LINGER, LINGER_MS),
             (zmq.SNDHWM, SEND_HWM),
             (zmq.RCVHWM, RECEIVE_HWM),
             (zmq.MAXMSGSIZE, MAX_INCOMING_BYTES),
@@ -115,8 +116,8 @@ class Publisher:
         return {topic: self._connections.count(topic) for topic in TOPICS}
 
     def close(self) -> None:
-        """Close at once; what was not sent yet is dropped. May be called twice."""
-        self._context.destroy(linger=0)
+        """Close within LINGER_MS, which only a stuck subscriber makes us wait. May be called twice."""
+        self._context.destroy(linger=LINGER_MS)
 
     def __enter__(self) -> Publisher:
         return self

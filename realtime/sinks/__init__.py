@@ -1,0 +1,41 @@
+"""Sinks carry the stream to other programs. Each is a program of its own that subscribes to the bus like
+anyone else:
+
+    python -m realtime.sinks.NAME --connect tcp://127.0.0.1:5555 [ARGS]
+
+`run_live.py --sink NAME[:ARGS]` starts it beside the stream (realtime/supervisor.py). A new sink is a module
+here with `main`, wrapped in `realtime.child.run`, and a line in SINKS.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from dataclasses import dataclass
+
+from realtime.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class SinkEntry:
+    module: str
+    help: str  # one line, for --help and for error messages; begins with how it is written
+
+
+SINKS = {
+    "jsonl": SinkEntry(
+        "realtime.sinks.jsonl", "jsonl[:FILE]  every pose as a line of JSON, to FILE or to stdout"
+    ),
+}
+
+
+def sink_command(spec: str, address: str) -> list[str]:
+    """The command of `--sink NAME[:ARGS]`. Raises ConfigError for an unknown name, naming the known ones."""
+    name, _, arguments = spec.partition(":")
+    if name not in SINKS:
+        near = difflib.get_close_matches(name, SINKS, n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        known = "; ".join(entry.help for entry in SINKS.values())
+        raise ConfigError(f"--sink {spec}: no such sink; {meant}known: {known}")
+    command = [sys.executable, "-m", SINKS[name].module, "--connect", address]
+    return [*command, "--", arguments] if arguments else command

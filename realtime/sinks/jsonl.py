@@ -1,0 +1,112 @@
+"""Every pose as one line of JSON: for shell pipes, notebooks and other languages.
+
+    python -m realtime.sinks.jsonl [--connect tcp://127.0.0.1:5555] [FILE]
+
+Lines are appended to FILE, or go to stdout (no FILE, or "-"). Keys are those of docs/wire-format.md, arrays
+are lists rounded to 6 decimals (`joints` 24 × [x, y, z]); vertices are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from realtime.bus.subscriber import DEFAULT_ADDRESS, Subscriber
+from realtime.child import run
+from realtime.errors import ConfigError, HmmrLiveError
+from realtime.messages import Message, PoseMessage
+
+DRAIN_S = 0.2  # how long, after the end, to take in what was on its way
+
+
+def pose_line(message: Message) -> bytes:
+    """One pose as a line of JSON, newline included."""
+    assert isinstance(message, PoseMessage)  # no other topic is subscribed to
+    record = {
+        "seq": message.seq,
+        "frame": message.frame,
+        "t_capture_ns": message.t_capture_ns,
+        "t_publish_ns": message.t_publish_ns,
+        "clock": message.clock,
+        "person": message.person,
+        "state": message.state,
+        "score": round(message.score, 6),
+        "body": message.body,
+        "model": message.model,
+        "theta": _numbers(message.theta),
+        "trans": _numbers(message.trans),
+        "joints": _numbers(message.joints),
+        "ahead": [{"dt_ms": dt_ms, "pose": _numbers(pose)} for dt_ms, pose in message.ahead],
+    }
+    return json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+
+
+def write_all(out: io.RawIOBase, data: bytes) -> None:
+    """Write without a buffer, so that a reader sees each line at once. Raises OSError."""
+    while data:
+        data = data[out.write(data) or 0 :]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="jsonl", description="Every pose as one line of JSON.")
+    parser.add_argument("--connect", default=DEFAULT_ADDRESS, metavar="ADDRESS")
+    parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="append to FILE; - is stdout")
+    arguments = parser.parse_args(argv)
+    with _open(arguments.file) as out, Subscriber(arguments.connect, "pose", every=True) as subscriber:
+        try:
+            try:
+                for message in subscriber:
+                    write_all(out, pose_line(message))
+            except KeyboardInterrupt:  # Ctrl-C, or the live program ends
+                for message in _on_their_way(subscriber):
+                    write_all(out, pose_line(message))
+        except OSError as error:
+            if arguments.file == "-" and error.errno in (errno.EPIPE, errno.EINVAL):  # EINVAL: Windows
+                print("jsonl: nobody reads the lines any more; ending", file=sys.stderr)
+                return 0
+            raise HmmrLiveError(f"jsonl: cannot write {arguments.file} ({error.strerror})") from None
+    return 0
+
+
+def _on_their_way(subscriber: Subscriber) -> Iterator[Message]:
+    deadline = time.monotonic() + DRAIN_S
+    while time.monotonic() < deadline and (message := subscriber.receive(DRAIN_S / 4)) is not None:
+        yield message
+
+
+def _open(name: str) -> io.RawIOBase:
+    if name == "-":
+        return io.FileIO(os.dup(sys.stdout.fileno()), "w")
+    path = Path(name)
+    try:
+        torn = path.is_file() and path.stat().st_size > 0 and not _ends_a_line(path)
+        out = io.FileIO(path, "a")
+        if torn:  # the program was killed, or the disk filled up, in the middle of a line
+            write_all(out, b"\n")
+    except OSError as error:
+        raise ConfigError(f"jsonl: cannot write {name} ({error.strerror}); choose another file") from None
+    return out
+
+
+def _ends_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+
+
+def _numbers(array: np.ndarray) -> Any:
+    return np.round(array.astype(np.float64), 6).tolist()
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
