@@ -46,4 +46,4 @@ def model_path(model: str) -> Path:
     path = Path(model)
     if path.suffix == ".safetensors":
         return path
-    raise LoadError(f"--model {model}: no such model; use {', '.join(MODELS)} or the path of a .safetensors file")
+    raise LoadError(f"--model {model}: no such model; use {', '.join(MODELS)} or a .safetensors file")

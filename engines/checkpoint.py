@@ -49,7 +49,7 @@ def load_checkpoint(
 ) -> tuple[HMMRLive, dict[str, Any]]:
     """Read a checkpoint: the model (fp32, CPU, eval mode) and its provenance.
 
-    feature_version, feature_dim: the φ that the caller will feed it (realtime/features.py); None: not checked.
+    feature_version, feature_dim: the φ it will be fed (realtime/features.py); None: not checked.
     Raises LoadError when there is no such file, when it is no checkpoint of this project or a truncated one,
     when it was trained on another φ, when a tensor is missing, extra or of another shape (naming it), and
     when a weight is not finite.

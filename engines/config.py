@@ -10,6 +10,10 @@ POSE6D_SIZE = POSE_JOINTS * 6
 BETAS_SIZE = 10
 THETA6D_SIZE = CAMERA_SIZE + POSE6D_SIZE + BETAS_SIZE  # 157: Θ' inside the network; Θ at the interface has 85
 
+# Fewer channels per group make the per-frame norm ill-conditioned: with two it is nearly a sign function, and
+# rounding alone drove stepping and the clip pass 0.2 apart; with four 1e-5, with eight 3e-6 at the most.
+SMALLEST_GROUP = 8
+
 LARGEST_SIZE = 1 << 14  # bound of every size: a damaged file must not ask for terabytes
 
 
@@ -41,6 +45,10 @@ class NetworkConfig:
                 raise ValueError(f"{name} must be at most 64, not {getattr(self, name)}")
         if self.width % self.groups:
             raise ValueError(f"groups ({self.groups}) must divide width ({self.width})")
+        if self.width // self.groups < SMALLEST_GROUP:
+            raise ValueError(
+                f"groups ({self.groups}) leave less than {SMALLEST_GROUP} channels each of width {self.width}"
+            )
         if type(self.feature_version) is not int:
             raise ValueError(f"feature_version must be an integer, not {self.feature_version!r}")
         if not isinstance(self.model_id, str) or not self.model_id:

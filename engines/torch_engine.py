@@ -89,8 +89,8 @@ class TorchEngine:
         """See Engine.rebuild."""
         columns = self._checked(features, (len(features), self.feature_dim))
         self.reset()
-        for column in columns.split(1):
-            self._state = self._model.remember(column, self._state)
+        for column in columns:
+            self._state = self._model.remember(column.unsqueeze(0), self._state)
         self._seen = len(columns)
 
     def describe(self) -> dict[str, Any]:
