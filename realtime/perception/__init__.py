@@ -1,0 +1,55 @@
+"""Perception: a picture goes in, the landmarks of one person come out. One interface (`Perception`), swappable by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from realtime.config import Config
+from realtime.errors import ConfigError
+from realtime.observation import Detection
+
+
+class Perception(Protocol):
+    """Finds one person in a picture and follows him from picture to picture.
+
+    One instance belongs to one source and one thread; any number of instances work side by side.
+    """
+
+    name: str
+
+    def process(self, image: np.ndarray, t_ns: int) -> Detection | None:
+        """Find the person. image: (H, W, 3) uint8 BGR, left as it is; t_ns: its stamp, growing. None: nobody found."""
+
+    def reset(self) -> None:
+        """Forget whom it follows: the next picture is searched anew, as if it were the first."""
+
+    def close(self) -> None:
+        """Let go of models and threads; may be called twice."""
+
+    def describe(self) -> dict[str, Any]:
+        """What it is, for status and summary: {"name", "version", settings that change its results}."""
+
+
+def _mediapipe(config: Config) -> Perception:
+    from realtime.perception.mediapipe_pose import MediaPipePose
+
+    return MediaPipePose(config.perception.complexity)
+
+
+PERCEPTIONS: dict[str, Callable[[Config], Perception]] = {"mediapipe": _mediapipe}  # imported when asked for
+
+
+def make_perception(config: Config) -> Perception:
+    """The perception that `config.perception.name` names, ready to process.
+
+    Raises ConfigError for an unknown name or a bad setting, LoadError if its models cannot be loaded.
+    """
+    name = config.perception.name
+    if name not in PERCEPTIONS:
+        raise ConfigError(
+            f"--set perception.name={name}: no such perception; known: {', '.join(sorted(PERCEPTIONS))}"
+        )
+    return PERCEPTIONS[name](config)
