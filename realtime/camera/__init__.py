@@ -51,4 +51,4 @@ def open_feed(config: Config) -> FrameFeed:
 
 def _refuse_every_frame(config: Config, name: str) -> None:
     if config.every_frame:
-        raise ConfigError(f"--every-frame: the frames of {name} do not wait; leave it out, or give a file or demo")
+        raise ConfigError(f"--every-frame: {name} waits for nobody; leave it out, or give a file or demo")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 # FFmpeg's and OpenCV's own complaints would surround our one line that says what is wrong. FFmpeg's level is
@@ -25,6 +26,9 @@ if not _LOG_LEVEL_IS_THE_USERS:
     cv2.setLogLevel(0)  # silent; cv2 may have been imported by others before us
 
 SNIFF_BYTES = 4096
+FFMPEG_GUESS_FPS = 25.0  # what FFmpeg says of a stream that tells no rate, as MJPEG over HTTP never does
+MAX_BACKLOG = 300  # pictures that FFmpeg may hold back while it finds out what a stream is: 5 s at 60 fps
+BACKLOG_SHARE = 0.3  # a picture that comes within this share of the time between two was held back
 
 
 class Capture:
@@ -55,6 +59,13 @@ class Capture:
     def pass_over(self) -> bool:
         """Go past the next picture without converting it; False where there is none."""
         return bool(self._video.grab())
+
+    def pass_over_backlog(self, fps: float) -> None:
+        """Go on to where reading has to wait for the source: pictures held back so far are old."""
+        for _ in range(MAX_BACKLOG):
+            before_s = time.monotonic()
+            if not self._video.grab() or time.monotonic() - before_s > BACKLOG_SHARE / fps:
+                return
 
     def announced_frames(self) -> int:
         """How many frames a file's header promises; 0 where it does not say."""
@@ -126,9 +137,12 @@ def open_stream(url: str, config: CameraConfig) -> Capture:
         video.release()
         raise SourceError(f"{where} cannot be opened: {why_url_fails(url)}")
     fps = video.get(cv2.CAP_PROP_FPS)
-    fps = fps if 0 < fps <= 1000 else 0.0
+    if not 0 < fps <= 1000 or (url.startswith("http") and fps == FFMPEG_GUESS_FPS):
+        fps = 0.0
     width, height = int(video.get(cv2.CAP_PROP_FRAME_WIDTH)), int(video.get(cv2.CAP_PROP_FRAME_HEIGHT))
-    return Capture(video, where, describe_mode(width, height, "stream", fps), fps)
+    capture = Capture(video, where, describe_mode(width, height, "stream", fps), fps)
+    capture.pass_over_backlog(fps or FFMPEG_GUESS_FPS)
+    return capture
 
 
 def open_file(path: Path) -> Capture:
@@ -149,7 +163,7 @@ def open_file(path: Path) -> Capture:
     width, height = video.get(cv2.CAP_PROP_FRAME_WIDTH), video.get(cv2.CAP_PROP_FRAME_HEIGHT)
     if not video.isOpened():
         video.release()
-        raise SourceError(f"{path} is no video that OpenCV can read, or it is damaged; does it play elsewhere?")
+        raise SourceError(f"{path} is no video that OpenCV can read, or damaged; does it play elsewhere?")
     fps = video.get(cv2.CAP_PROP_FPS)
     return Capture(video, str(path), f"{width:g}x{height:g} at {fps:g} fps", fps)
 

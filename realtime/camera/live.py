@@ -4,9 +4,9 @@
     keeper                                   no new picture for stale_ms, or the read failed
                                              ─ pause ─ new reader: connect ─ read ─ …
 
-OpenCV says nothing reliable about a camera that was unplugged: read() may fail, block for ever, or go on giving
-the last picture. So a source is alive by one thing only: the age of its newest picture. Whatever call may block
-happens in the reader's thread, which is abandoned, never waited for.
+OpenCV says nothing reliable about a camera that was unplugged: read() may fail, block for ever, or go on
+giving the last picture. So a source is alive by one thing only: the age of its newest picture. Whatever call
+may block happens in the reader's thread, which is abandoned, never waited for.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ class LiveFeed:
     ) -> None:
         """`connect` opens the source (raising SourceError), each time in a new thread.
 
-        `repeats_when_gone`: a picture equal to the last one to the bit is none. Webcams that were unplugged
-        repeat themselves, and no two pictures of a working sensor are equal; a network stream may show a still.
+        `repeats_when_gone`: a picture equal to the last one to the bit is none. Unplugged webcams repeat
+        themselves, and no two pictures of a working sensor are equal; a network stream may show a still.
         """
         self.name = name
         self._connect = connect
@@ -99,6 +99,7 @@ class LiveFeed:
         self._keeper: threading.Thread | None = None
         self._last_image: np.ndarray | None = None
         self._reconnects = 0
+        self._nominal_fps = 0.0
         self._lost = False
         self._message = "not started"
 
@@ -126,13 +127,14 @@ class LiveFeed:
     def status(self) -> CameraStatus:
         with self._lock:
             reader, message, reconnects = self._reader, self._message, self._reconnects
+            nominal_fps = self._nominal_fps
         return CameraStatus(
             name=self.name,
             state=self._state(reader),
             width=self._slot.width,
             height=self._slot.height,
             fps=self._slot.fps(),
-            nominal_fps=reader.nominal_fps if reader is not None else 0.0,
+            nominal_fps=nominal_fps,
             captured=self._slot.captured,
             skipped=self._slot.skipped,
             reconnects=reconnects,
@@ -181,7 +183,7 @@ class LiveFeed:
                 self._reconnects += reader.pictures == 0
                 log.info("%s: back (%s)", self.name, reader.mode)
             reader.pictures += 1
-            self._message = reader.mode
+            self._message, self._nominal_fps = reader.mode, reader.nominal_fps
             self._slot.put(image)
 
     def _keep_alive(self, reader: _Reader) -> None:

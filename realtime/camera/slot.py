@@ -27,8 +27,11 @@ class RateMeter:
         self._forget(now_ns)
         if len(self._stamps_ns) < 2:
             return 0.0
+        intervals = len(self._stamps_ns) - 1
         span_ns = self._stamps_ns[-1] - self._stamps_ns[0]
-        return (len(self._stamps_ns) - 1) * 1e9 / span_ns if span_ns else 0.0
+        if now_ns - self._stamps_ns[-1] > 2 * span_ns / intervals:  # overdue: the silence counts
+            span_ns = now_ns - self._stamps_ns[0]
+        return intervals * 1e9 / span_ns if span_ns else 0.0
 
     def _forget(self, now_ns: int) -> None:
         while self._stamps_ns and self._stamps_ns[0] < now_ns - RATE_WINDOW_NS:
