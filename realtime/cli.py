@@ -1,0 +1,195 @@
+"""The command line: flags → Config, and errors → one or two lines and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from realtime.config import Config, apply_setting
+from realtime.errors import ConfigError, HmmrLiveError
+from realtime.record import check_record_path, check_writable_folder
+from realtime.version import VERSION
+
+DESCRIPTION = "An ordinary webcam in; at frame rate, a live stream of SMPL body parameters out."
+EPILOG = """\
+examples:
+  run_live.py                                   the first webcam, with the viewer
+  run_live.py --source demo                     the shipped clip, played once like a camera
+  run_live.py --source clip.mp4 --every-frame --viewer none --record out.npz
+                                                every frame of a file, as fast as it goes
+  run_live.py --source rtsp://host/stream --set camera.fov_deg=78
+
+exit codes: 0 finished or Ctrl-C; 2 bad arguments or configuration; 3 the source cannot be opened;
+4 model, body or engine cannot be loaded. Ctrl-C ends cleanly, a second one at once."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; see run_live.py --help")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="run_live.py",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    default = Config()
+    add = parser.add_argument
+    add(
+        "--source",
+        default=default.source,
+        metavar="0|demo|FILE|URL",
+        help="webcam number, the shipped clip, a video file (plays at its own rate) or an http/RTSP address; "
+        "default %(default)s. python -m realtime.camera lists the webcams",
+    )
+    add(
+        "--engine",
+        default=default.engine,
+        choices=("auto", "tensorrt", "onnxruntime", "torch"),
+        help="what runs the network; default %(default)s",
+    )
+    add(
+        "--model",
+        default=default.model,
+        metavar="NAME",
+        help="weights: a name, or a .safetensors file; default %(default)s",
+    )
+    add(
+        "--body",
+        default=default.body,
+        metavar="FILE",
+        help="an SMPL .npz or .pkl; default: the body shipped",
+    )
+    add(
+        "--viewer",
+        dest="viewer_kind",
+        default=default.viewer_kind,
+        choices=("open3d", "none"),
+        help="window beside the stream, a process of its own; default %(default)s",
+    )
+    add(
+        "--bus",
+        dest="bus_address",
+        default=default.bus_address,
+        metavar="ADDRESS",
+        help="where the stream is published; default %(default)s",
+    )
+    add(
+        "--sink",
+        dest="sinks",
+        action="append",
+        default=[],
+        metavar="NAME[:ARGS]",
+        help="a receiver to start beside the stream; may be repeated",
+    )
+    add(
+        "--record",
+        action="append",
+        default=[],
+        metavar="PATH.npz",
+        help="record the motion (AMASS-style arrays); an existing file is never overwritten; may be repeated",
+    )
+    add(
+        "--every-frame",
+        action="store_true",
+        help="with a file or demo: process every frame, as fast as it goes, instead of playing in real time",
+    )
+    add("--frames", type=_count, default=0, metavar="N", help="end after N processed frames")
+    add("--duration", type=_seconds, default=0.0, metavar="S", help="end after S seconds")
+    add("--summary", default="", metavar="PATH.json", help="write what the run did: frames, drops, latencies")
+    add(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any setting of realtime/config.py, for example camera.width=1280; may be repeated",
+    )
+    add("--debug", action="store_true", help="show where an error came from")
+    add("--version", action="version", version=f"hmmr-live {VERSION}")
+    return parser
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("expected a number of at least 1")
+    return value
+
+
+_count.__name__ = "whole number"  # argparse: "invalid whole number value: 'x'"
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError("expected a number of seconds above 0")
+    return value
+
+
+_seconds.__name__ = "number of seconds"
+
+
+def parse(argv: Sequence[str]) -> Config:
+    """Flags → Config, everything checked that can be checked before anything is loaded or opened.
+
+    Raises ConfigError. Leaves by SystemExit(0) for --help and --version.
+    """
+    flags = vars(build_parser().parse_args(argv))
+    settings = flags.pop("settings")
+    config = Config(**flags)
+    for assignment in settings:
+        apply_setting(config, assignment)
+    if not config.source:
+        raise ConfigError("--source: empty; give a webcam number, demo, a file or an address")
+    taken = set()
+    for record in config.record:
+        path = Path(record)
+        check_record_path(path)
+        if path.resolve() in taken:
+            raise ConfigError(f"--record {record}: given twice")
+        taken.add(path.resolve())
+    if config.summary:
+        check_writable_folder("--summary", Path(config.summary))
+    return config
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run and return the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    try:
+        config = parse(arguments)
+        # Only now: --help and a mistyped flag should not wait for the networks' packages to load.
+        from realtime.pipeline import run
+
+        run(config)
+    except KeyboardInterrupt:
+        return 0  # Ctrl-C while still loading: nothing was started that is not closed by now
+    except HmmrLiveError as error:
+        _report(error, f"run_live: {error}", debug)
+        return error.exit_code
+    except Exception as error:
+        # The one place where anything may be caught: a bug of ours must not bury its message in a traceback.
+        what = " ".join(str(error).split())[:300]
+        _report(
+            error,
+            f"run_live: unexpected {type(error).__name__}: {what}\nrun with --debug to see where",
+            debug,
+        )
+        return 1
+    return 0
+
+
+def _report(error: Exception, text: str, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(error)
+    print(text, file=sys.stderr)

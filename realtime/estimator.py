@@ -1,0 +1,252 @@
+"""Observation → Estimate: features, ring, network, body and metres; one person, one source.
+
+                    ┌──────── ray frame: virtual camera pointed at the person ────────┐
+    Observation ─φ─►│ ring(13) ─► engine: camera, pose, betas, ahead ─► joints, pelvis │─R_cam_ray─► Estimate
+                    └──────────────────────────────────────────────────────────────────┘      (camera frame)
+
+What the network says is never handed on unchecked: an output that is not finite is counted in `not_finite`,
+the ring starts anew, and the frame is answered like one in which nobody was seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from engines.runtime import Engine, EngineOutput
+from realtime.body.kinematics import forward_kinematics
+from realtime.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from realtime.body.smpl import Body
+from realtime.config import Config
+from realtime.errors import ConfigError
+from realtime.features import NOMINAL_DT_S, landmark_features, virtual_camera
+from realtime.observation import Crop, Detection, Estimate, Observation
+from realtime.ring import Ring
+from realtime.translation import PelvisFilter, focal_length_px, pelvis_in_camera
+
+LONGEST_GAP_S = 0.5  # the features before a longer gap say nothing about the motion now
+SHAPE_FRAMES = 300  # shape is a running mean over about so many frames of the same person
+REST_CAMERA = (0.9, 0.0, 0.0)  # HMMR's mean; with the rest pose, before anybody was seen
+REST_DISTANCE_M = 3.0
+FARTHEST_M = 1000.0
+
+
+class Estimator:
+    """Remembers one person: the ring, the shape, the filtered place, the last pose.
+
+    engine is stepped once per frame in which the person is seen. config: `camera.fov_deg`,
+    `runtime.ahead_ms`, `translation`. Raises ConfigError for horizons that are no numbers or beyond what the
+    engine looks ahead.
+    """
+
+    def __init__(self, engine: Engine, body: Body, config: Config) -> None:
+        self.not_finite = 0  # frames whose features or network output held NaN or infinity
+        self._engine = engine
+        self._body = body
+        self._fov_deg = config.camera.fov_deg
+        self._horizons_ms = parse_horizons(config.runtime.ahead_ms, engine.horizon_ms)
+        self._ring = Ring(engine.receptive_field, engine.feature_dim)
+        self._pelvis = PelvisFilter(config.translation)
+        self._person = 0
+        self._betas = np.zeros(10, np.float32)
+        self._betas_count = 0
+        self._last = rest_estimate(body)
+        self._last_is_theirs = False  # the last pose is of the person now in view
+        engine.reset()
+
+    def update(self, t_ns: int, observation: Observation) -> Estimate:
+        """The body in the frame taken at t_ns. Never raises for what was observed; always finite.
+
+        States: "warming" until the ring holds 13 frames, then "tracking"; "held" repeats the last pose while
+        the person is briefly unseen; "lost", score 0, repeats it when nobody is there (at first: the rest
+        pose).
+        """
+        if observation.state == "lost":
+            self._forget()
+            return self._repeat(observation)
+        detection, crop = observation.detection, observation.crop
+        if detection is None or crop is None:
+            return self._repeat(observation)
+        if observation.person != self._person:
+            self._meet(observation.person)
+        dt_s = self._start_or_continue(t_ns)
+        estimate = self._estimate(t_ns, dt_s, observation, detection, crop)
+        if estimate is None:
+            self.not_finite += 1
+            self._restart()
+            return self._repeat(observation)
+        self._last, self._last_is_theirs = estimate, True
+        return estimate
+
+    def _estimate(
+        self, t_ns: int, dt_s: float, observation: Observation, detection: Detection, crop: Crop
+    ) -> Estimate | None:
+        """None where a number is not finite, or the person far beyond what a camera shows."""
+        image_size = np.array(observation.image_size, np.float64)
+        crop_array = np.array((crop.cx, crop.cy, crop.side))
+        features = landmark_features(
+            detection.landmarks_px,
+            detection.world,
+            detection.visibility,
+            crop_array,
+            image_size,
+            self._fov_deg,
+            dt_s,
+        )
+        if not np.isfinite(features).all():
+            return None
+        self._ring.push(t_ns, features)
+        output = self._engine.step(features, self._horizons_ms)
+        if not _is_sound(output):
+            return None
+        self._average_shape(output.betas)
+
+        # Joints in the ray frame, relative to the pelvis: with the shape of this frame, as the network
+        # projects them, and with the person's own.
+        pose = output.pose_matrix
+        shapes = np.stack((output.betas, self._betas))
+        both, _ = forward_kinematics(self._body, np.broadcast_to(pose, (2, *pose.shape)), shapes)
+        both = both - both[:, :1]
+        s, tx, ty = output.camera
+        seen = s * (both[0, :, :2] + (tx, ty))
+
+        R_cam_ray, half = virtual_camera(crop_array, image_size, self._fov_deg)
+        rotation = R_cam_ray.astype(np.float32)
+        joints = both[1] @ rotation.T
+        pelvis = pelvis_in_camera(fit_camera(both[1], seen), R_cam_ray, float(half))
+        in_crop = _ray_to_crop(seen, R_cam_ray, float(half), crop_array, image_size, self._fov_deg)
+        if not 0.0 < pelvis[2] < FARTHEST_M:  # false for NaN too
+            return None
+        trans = self._pelvis.filter(t_ns, pelvis).astype(np.float32)
+        theta = np.empty(85, np.float32)
+        theta[:3] = fit_camera(joints, in_crop)
+        theta[3:75] = matrix_to_axis_angle(_turned(pose, rotation)).reshape(72)
+        theta[75:] = self._betas
+        ahead = matrix_to_axis_angle(_turned(output.ahead, rotation)).reshape(-1, 72)
+        if not all(np.isfinite(array).all() for array in (theta, trans, joints, ahead)):
+            return None
+        return Estimate(
+            theta=theta,
+            trans=trans,
+            joints=joints,
+            ahead=tuple(zip(self._horizons_ms, ahead, strict=True)),
+            state="tracking" if self._ring.full else "warming",
+            score=observation.score,
+            person=observation.person,
+        )
+
+    def _repeat(self, observation: Observation) -> Estimate:
+        """The last pose again, under a state that says so."""
+        held = self._last_is_theirs and observation.state != "lost"
+        return replace(
+            self._last,
+            state="held" if held else "lost",
+            score=observation.score if held else 0.0,
+            person=observation.person,
+        )
+
+    def _start_or_continue(self, t_ns: int) -> float:
+        """Seconds since the frame before; after a gap, or where time ran backwards, everything starts
+        anew."""
+        stamps = self._ring.stamps()
+        if not len(stamps):
+            return NOMINAL_DT_S
+        dt_s = (t_ns - int(stamps[-1])) / 1e9
+        if 0.0 < dt_s <= LONGEST_GAP_S:
+            return dt_s
+        self._restart()
+        return NOMINAL_DT_S
+
+    def _restart(self) -> None:
+        self._ring.reset()
+        self._engine.reset()
+        self._pelvis.reset()
+
+    def _forget(self) -> None:
+        """Nobody is there: whoever comes next is somebody else."""
+        if self._person or len(self._ring):
+            self._restart()
+        self._person = 0
+        self._last_is_theirs = False
+
+    def _meet(self, person: int) -> None:
+        self._restart()
+        self._person = person
+        self._betas_count = 0
+        self._last_is_theirs = False
+
+    def _average_shape(self, betas: np.ndarray) -> None:
+        self._betas_count = min(self._betas_count + 1, SHAPE_FRAMES)
+        if self._betas_count == 1:
+            self._betas = betas.astype(np.float32)
+        else:
+            self._betas = self._betas + (betas - self._betas) / np.float32(self._betas_count)
+
+
+def parse_horizons(text: str, horizon_ms: float) -> tuple[float, ...]:
+    """ "166.7" or "100,200" → milliseconds ahead. Raises ConfigError: no numbers, or not in 0 …
+    horizon_ms."""
+    try:
+        horizons = tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise ConfigError(f"--set runtime.ahead_ms={text}: expected numbers separated by commas") from None
+    for value in horizons:
+        if not 0 < value <= horizon_ms:
+            raise ConfigError(
+                f"--set runtime.ahead_ms={text}: expected above 0 and at most {horizon_ms:g}, "
+                "as far as this model looks"
+            )
+    return horizons
+
+
+def fit_camera(joints: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
+    """The weak-perspective camera [s, tx, ty] (3,) with the least squared error of s·(X_xy + t) against
+    keypoints.
+
+    joints (N, 3) metres, keypoints (N, 2). In closed form. s is not finite or not positive for joints that
+    all project onto one point or the wrong way round.
+    """
+    xy, kp = joints[:, :2].astype(np.float64), keypoints.astype(np.float64)
+    xy_mean, kp_mean = xy.mean(axis=0), kp.mean(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        s = ((xy - xy_mean) * (kp - kp_mean)).sum() / np.square(xy - xy_mean).sum()
+        tx, ty = kp_mean / s - xy_mean
+    return np.array((s, tx, ty))
+
+
+def rest_estimate(body: Body) -> Estimate:
+    """Before anybody was seen: the rest pose, upright, facing the camera; state lost."""
+    theta = np.zeros(85, np.float32)
+    theta[:3] = REST_CAMERA
+    theta[3] = np.pi  # the body's y axis points up, the camera's down
+    pose = axis_angle_to_matrix(theta[3:75].reshape(24, 3))
+    joints, _ = forward_kinematics(body, pose, theta[75:])
+    trans = np.array((0.0, 0.0, REST_DISTANCE_M), np.float32)
+    return Estimate(theta, trans, joints - joints[0], ahead=(), state="lost", score=0.0, person=0)
+
+
+def _is_sound(output: EngineOutput) -> bool:
+    arrays = (output.camera, output.pose_matrix, output.betas, output.ahead)
+    return all(np.isfinite(array).all() for array in arrays) and output.camera[0] > 0
+
+
+def _turned(pose: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+    """Poses (…, 24, 3, 3) in the ray frame → camera frame: only the global orientation turns."""
+    turned = np.array(pose, np.float32)
+    turned[..., 0, :, :] = rotation @ turned[..., 0, :, :]
+    return turned
+
+
+def _ray_to_crop(
+    seen: np.ndarray,
+    R_cam_ray: np.ndarray,
+    half: float,
+    crop: np.ndarray,
+    image_size: np.ndarray,
+    fov_deg: float,
+) -> np.ndarray:
+    """Keypoints (N, 2) in the crop of the virtual camera → in the crop of the picture, [−1, 1] inside it."""
+    rays = np.concatenate((seen * half, np.ones((len(seen), 1))), axis=1) @ R_cam_ray.T
+    pixels = rays[:, :2] / rays[:, 2:] * focal_length_px(image_size[0], fov_deg) + image_size / 2.0
+    return (pixels - crop[:2]) / (crop[2] / 2.0)

@@ -1,0 +1,175 @@
+"""The live loop: newest frame → observation → estimate → message → bus; everything else comes after that.
+
+One thread; the source reads in its own. A turn takes at most TURN_S where no frame comes, so the bus is
+served and the status goes out also while a camera is silent.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import engines
+from realtime.body.smpl import load_body
+from realtime.bus.publisher import Publisher
+from realtime.camera import open_feed
+from realtime.config import Config
+from realtime.estimator import Estimator
+from realtime.messages import MessageError, PoseMessage, encode_pose
+from realtime.observation import Estimate, Frame
+from realtime.perception import make_perception
+from realtime.perception.tracking import Tracker
+from realtime.pictures import PictureSender
+from realtime.record import Recorder
+from realtime.report import Report
+from realtime.stop import StopRequest
+from realtime.summary import Stamps, Summary, Tally
+from realtime.supervisor import Supervisor
+from realtime.terminal import Terminal
+from realtime.version import VERSION
+from realtime.view import View
+
+TURN_S = 0.05
+
+log = logging.getLogger(__name__)
+
+
+def run(config: Config) -> Summary:
+    """Open everything, stream until the source ends, a limit is reached or a signal comes, close everything.
+
+    Raises the HmmrLiveError of what cannot be opened, KeyboardInterrupt for a signal while loading. Whatever
+    happens, what was recorded until then is made complete.
+    """
+    with ExitStack() as stack:
+        stop = stack.enter_context(StopRequest())
+        terminal = stack.enter_context(Terminal())
+        stream = Stream(config, stack)
+        report = Report(stream, terminal)
+        report.greet()
+        stop.loading = False
+        ended_by = stream.loop(stop, report)
+        stream.finish_recordings()
+        summary = report.summary(ended_by)
+    for line in summary.lines():
+        terminal.say(line)
+    if config.summary:
+        try:
+            summary.write(Path(config.summary))
+        except OSError as error:
+            log.error("--summary %s could not be written (%s)", config.summary, error.strerror)
+    return summary
+
+
+class Stream:
+    """The stages of one run and the loop over them."""
+
+    def __init__(self, config: Config, stack: ExitStack) -> None:
+        """Opens the stages; each goes onto `stack`, to be closed in the opposite order.
+
+        Raises LoadError, then SourceError, then ConfigError, in the order in which they are best mended.
+        """
+        feed = open_feed(config)
+        self.config = config
+        self.body = load_body(config.body)
+        runtime = config.runtime
+        self.engine = engines.load(config.model, config.engine, runtime.precision, runtime.threads)
+        self.estimator = Estimator(self.engine, self.body, config)
+        self.view = View(feed, make_perception(config), Tracker(config.perception))
+        stack.callback(self.view.close)
+        feed.start()
+        self.publisher = stack.enter_context(Publisher(config.bus_address, config.bus))
+        self.supervisor = stack.enter_context(Supervisor(config, self.publisher.address))
+        self.pictures = PictureSender(self.publisher, config.bus)
+        self.recorders: list[Recorder] = []
+        stack.callback(self.finish_recordings)
+        for path in config.record:
+            self.recorders.append(self._recorder(Path(path)))
+        self.tally = Tally()
+        self.processed = 0
+        self.invalid = 0  # frames whose numbers may not go out
+        self.estimate: Estimate | None = None  # the last one published
+        self.started_ns = time.monotonic_ns()
+
+    def loop(self, stop: StopRequest, report: Report) -> str:
+        """The live loop. Returns what ended it."""
+        while not (ended_by := self._ended_by(stop)):
+            self.publisher.poll()
+            self.supervisor.poll()
+            report.turn()
+            seen = self.view.next(TURN_S)
+            if seen is None:
+                continue
+            frame, observation = seen
+            estimate = self.estimator.update(frame.t_capture_ns, observation)
+            estimated_ns = time.monotonic_ns()
+            self.processed += 1
+            if not self._publish(frame, estimate):
+                continue
+            self._count(frame, estimate, estimated_ns, time.monotonic_ns())
+            for recorder in self.recorders:
+                recorder.append(frame, estimate)
+            self.pictures.offer(frame, observation, estimate.state)
+        report.turn()
+        return ended_by
+
+    def _ended_by(self, stop: StopRequest) -> str:
+        config = self.config
+        if stop.requested:
+            return stop.requested
+        if config.frames and self.processed >= config.frames:
+            return "--frames"
+        if config.duration and time.monotonic_ns() - self.started_ns >= config.duration * 1e9:
+            return "--duration"
+        return "end of the source" if self.view.feed.ended else ""
+
+    def _publish(self, frame: Frame, estimate: Estimate) -> bool:
+        try:
+            message = PoseMessage.from_estimate(
+                estimate,
+                seq=self.tally.published,
+                frame=frame.index,
+                t_capture_ns=frame.t_capture_ns,
+                body=self.body.id,
+                model=self.engine.model_id,
+            )
+        except MessageError as error:
+            if not self.invalid:  # once; the status message counts
+                log.warning("frame %d not published: %s", frame.index, error)
+            self.invalid += 1
+            return False
+        self.publisher.publish(encode_pose(message))
+        return True
+
+    def _count(self, frame: Frame, estimate: Estimate, estimated_ns: int, sent_ns: int) -> None:
+        self.estimate = estimate
+        stamps = Stamps(
+            arrival_ns=frame.t_arrival_ns,
+            perception_start_ns=self.view.perception_start_ns,
+            perception_end_ns=self.view.perception_end_ns,
+            perception_own_ns=getattr(self.view.perception, "own_time_ns", None),
+            estimated_ns=estimated_ns,
+            sent_ns=sent_ns,
+        )
+        self.tally.add(stamps, estimate.state)
+
+    @property
+    def state(self) -> str:
+        """Of the person: tracking | warming | held | lost."""
+        return self.estimate.state if self.estimate is not None else "lost"
+
+    def finish_recordings(self) -> None:
+        """Make the files complete; may be called twice."""
+        for recorder in self.recorders:
+            recorder.close()
+
+    def _recorder(self, path: Path) -> Recorder:
+        constants = {
+            "body": self.body.id,
+            "model": self.engine.model_id,
+            "source": self.view.feed.name,
+            "hmmr_live": VERSION,
+        }
+        rest_pelvis_m = self.body.J_template[0]
+        return Recorder(path, self.view.feed.status().nominal_fps or 30.0, constants, rest_pelvis_m)

@@ -1,0 +1,182 @@
+"""What a run did: counted while it runs, written by `--summary` as JSON at its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from realtime.camera.slot import RateMeter
+from realtime.observation import State
+
+SAMPLES = 100_000  # per stage: the last 55 minutes at 30 fps in 0.4 MB; percentiles are over these
+
+# The way of a frame, in order; latency counts from its arrival, also with --every-frame.
+STAGES = (
+    "wait",  # arrival → perception takes it up
+    "perception",
+    "perception_own",  # of it, the call into the library (MediaPipe) alone, where it is told
+    "estimate",  # features, ring, network, body, metres
+    "publish",  # encoding and handing to the bus
+    "features_to_sent",  # estimate + publish
+    "capture_to_publish",  # everything
+)
+
+
+class Samples:
+    """The last SAMPLES durations in ms; count and maximum are over all of them. Memory never grows."""
+
+    def __init__(self, capacity: int = SAMPLES) -> None:
+        self._ms = np.zeros(capacity, np.float32)
+        self.count = 0
+        self.max_ms = 0.0
+
+    def add(self, ms: float) -> None:
+        self._ms[self.count % len(self._ms)] = ms
+        self.count += 1
+        self.max_ms = max(self.max_ms, ms)
+
+    def recent_ms(self, count: int) -> float | None:
+        """Median of the last `count`; None before the first."""
+        end = self.count % len(self._ms) if self.count else 0
+        last = self._ms[max(0, end - count) : end]
+        return float(np.median(last)) if len(last) else None
+
+    def report(self) -> dict[str, float | int | None]:
+        """{"p50", "p95", "p99", "max", "count"}, milliseconds; None for all but the count before the
+        first."""
+        if not self.count:
+            return {"p50": None, "p95": None, "p99": None, "max": None, "count": 0}
+        p50, p95, p99 = np.percentile(self._ms[: self.count], (50, 95, 99))
+        numbers = {"p50": p50, "p95": p95, "p99": p99, "max": self.max_ms}
+        return {**{key: round(float(value), 3) for key, value in numbers.items()}, "count": self.count}
+
+
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """When one frame passed each station, time.monotonic_ns()."""
+
+    arrival_ns: int
+    perception_start_ns: int
+    perception_end_ns: int
+    perception_own_ns: int | None
+    estimated_ns: int
+    sent_ns: int
+
+
+class Tally:
+    """Counts frames, states and latencies of a run."""
+
+    def __init__(self) -> None:
+        self.stages = {stage: Samples() for stage in STAGES}
+        self.states: dict[str, int] = dict.fromkeys(get_args(State), 0)
+        self.published = 0
+        self._first_sent_ns = 0
+        self._last_sent_ns = 0
+        self._rate = RateMeter()
+
+    def add(self, stamps: Stamps, state: State) -> None:
+        """One published frame."""
+        for stage, start_ns, end_ns in (
+            ("wait", stamps.arrival_ns, stamps.perception_start_ns),
+            ("perception", stamps.perception_start_ns, stamps.perception_end_ns),
+            ("estimate", stamps.perception_end_ns, stamps.estimated_ns),
+            ("publish", stamps.estimated_ns, stamps.sent_ns),
+            ("features_to_sent", stamps.perception_end_ns, stamps.sent_ns),
+            ("capture_to_publish", stamps.arrival_ns, stamps.sent_ns),
+        ):
+            self.stages[stage].add((end_ns - start_ns) / 1e6)
+        if stamps.perception_own_ns is not None:
+            self.stages["perception_own"].add(stamps.perception_own_ns / 1e6)
+        self.states[state] += 1
+        self.published += 1
+        self._first_sent_ns = self._first_sent_ns or stamps.sent_ns
+        self._last_sent_ns = stamps.sent_ns
+        self._rate.tick(stamps.sent_ns)
+
+    @property
+    def fps(self) -> float:
+        """Frames published per second, from the first to the last of the run; 0 before the second."""
+        span_ns = self._last_sent_ns - self._first_sent_ns
+        return (self.published - 1) * 1e9 / span_ns if span_ns > 0 else 0.0
+
+    def recent_fps(self) -> float:
+        """Frames published per second over the last three seconds."""
+        return self._rate.per_second(time.monotonic_ns())
+
+
+@dataclass
+class Summary:
+    """`--summary`: every field is a key of the JSON."""
+
+    source: str
+    ended_by: str  # end of the source, --frames, --duration, or the signal
+    frames: dict[str, Any]  # captured, processed, published, dropped, drop_reasons {reason: count}
+    not_finite: int  # published as held because features or network output held NaN or infinity
+    fps: float  # published, first to last
+    duration_s: float
+    latency_ms: dict[str, dict[str, float | int | None]]  # stage → p50, p95, p99, max, count; see STAGES
+    states: dict[str, int]  # frames published in each
+    engine: dict[str, Any]
+    model: str
+    body: str
+    camera: dict[str, Any]
+    bus: dict[str, Any]
+    perception: dict[str, Any]
+    children: dict[str, str]  # viewer and sinks: how each was when the run ended
+    recordings: list[dict[str, Any]]  # path, frames, error
+    versions: dict[str, str]
+
+    def write(self, path: Path) -> None:
+        """Write the JSON beside `path` and move it into place. Raises OSError."""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            temporary.write_text(json.dumps(asdict(self), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def lines(self) -> list[str]:
+        """The end of a run in a few lines for people."""
+        frames, latency = self.frames, self.latency_ms["capture_to_publish"]
+        reasons = ", ".join(
+            f"{count} {reason.replace('_', ' ')}" for reason, count in frames["drop_reasons"].items() if count
+        )
+        text = [
+            f"{frames['published']} of {frames['captured']} frames published, {self.fps:.1f} per second"
+            + (f"; dropped: {reasons}" if reasons else "")
+        ]
+        if latency["count"]:
+            median, p99 = latency["p50"], latency["p99"]
+            text.append(f"latency capture → publish: median {median:.1f} ms, 99 % under {p99:.1f} ms")
+        seen = ", ".join(f"{count} {state}" for state, count in self.states.items() if count)
+        if seen:
+            text.append(f"states: {seen}")
+        for recording in self.recordings:
+            if recording["path"]:
+                text.append(f"recorded {recording['frames']} frames: {recording['path']}")
+        return text
+
+
+def plain(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping made fit for JSON: numpy scalars to numbers, tuples to lists, numbers that are not finite to
+    None."""
+    return {str(key): _plain(item) for key, item in value.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return plain(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
