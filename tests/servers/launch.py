@@ -10,7 +10,7 @@ SYSTEM_PYTHON = "/usr/bin/python3"  # Debian's GObject bindings are installed fo
 
 
 class ServerProcess:
-    """`with ServerProcess.mjpeg() as server:` … server.url; server.kill() cuts all connections, restart() is back."""
+    """`with ServerProcess.mjpeg() as server:` … server.url; kill() cuts all connections, start() is back."""
 
     def __init__(self, python: str, script: str, scheme: str) -> None:
         self._command = [python, str(HERE / script)]

@@ -11,7 +11,7 @@ NUMBER_BITS, TIME_BITS = 16, 24
 
 
 def now_ms() -> int:
-    """CLOCK_MONOTONIC (the same for all processes) in milliseconds, cut to the bits that a picture carries."""
+    """CLOCK_MONOTONIC, the same for all processes, in milliseconds, cut to the bits of a picture."""
     return time.monotonic_ns() // 1_000_000 % (1 << TIME_BITS)
 
 

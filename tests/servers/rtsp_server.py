@@ -4,7 +4,7 @@
     rtsp://127.0.0.1:PORT/video                            the stream, 30 pictures per second
 
 Needs Debian's gir1.2-gst-rtsp-server-1.0, gstreamer1.0-plugins-base, -good, -ugly and python3-gi, which only
-the system's own Python can import. `--check` as the only argument says by its exit code whether all are there.
+the system's own Python can import. `--check` as the only argument tells by the exit code if all are there.
 """
 
 import sys
