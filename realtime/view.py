@@ -1,4 +1,4 @@
-"""One source with its perception: the unit that can stand twice. Nothing in here is shared between two views."""
+"""One source with its perception: the unit that can stand twice. Two views share nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class View:
         self.perception_end_ns = 0
 
     def next(self, timeout_s: float) -> tuple[Frame, Observation] | None:
-        """Wait up to timeout_s seconds for a frame that was not used yet, and perceive it; None if none came."""
+        """Wait up to timeout_s seconds for a frame not used yet, and perceive it; None if none came."""
         frame = self.feed.next(timeout_s)
         if frame is None:
             return None
@@ -42,7 +42,7 @@ class View:
 
 
 def perceive(image: np.ndarray, t_ns: int, perception: Perception, tracker: Tracker) -> Observation:
-    """One step of perception and tracker together. image: (H, W, 3) uint8 BGR, left as it is; t_ns: its stamp."""
+    """One step of perception and tracker. image: (H, W, 3) uint8 BGR, left as it is; t_ns: its stamp."""
     height, width = image.shape[:2]
     looked_at = image if tracker.search is None else only_inside(image, tracker.search)
     observation = tracker.update(perception.process(looked_at, t_ns), t_ns, (width, height))

@@ -1,4 +1,4 @@
-"""Perception: a picture goes in, the landmarks of one person come out. One interface (`Perception`), swappable by name."""
+"""Perception: a picture goes in, the landmarks of one person come out; one interface, swappable by name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ class Perception(Protocol):
     name: str
 
     def process(self, image: np.ndarray, t_ns: int) -> Detection | None:
-        """Find the person. image: (H, W, 3) uint8 BGR, left as it is; t_ns: its stamp, growing. None: nobody found."""
+        """Find the person; None: nobody found.
+
+        image: (H, W, 3) uint8 BGR, left as it is. t_ns: its stamp, growing.
+        """
 
     def reset(self) -> None:
         """Forget whom it follows: the next picture is searched anew, as if it were the first."""

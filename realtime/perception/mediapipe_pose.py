@@ -1,9 +1,10 @@
 """MediaPipe Pose (BlazePose, Apache-2.0): the default perception. 33 landmarks, about 20 ms on one core.
 
-Version 0.10.21 is the last whose wheel holds its models. Runs in video mode: the landmark model on a crop that
-follows the landmarks of the picture before, the person detector only when that fails. MediaPipe's own smoothing
-is off: our network does it better, and its delay would add to ours. World landmarks come in metres with x right,
-y down, z away from the camera and the origin between the hips: the axes of our camera frame, nothing is turned.
+Version 0.10.21 is the last whose wheel holds its models. It runs in video mode: the landmark model on a crop
+that follows the landmarks of the picture before, the person detector only when that fails. MediaPipe's own
+smoothing is off: our network does it better, and its delay would add to ours. World landmarks come in metres,
+x right, y down, z away from the camera, origin between the hips: the axes of our camera frame, nothing is
+turned.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class MediaPipePose:
                 ) from error
 
     def process(self, image: np.ndarray, t_ns: int) -> Detection | None:
-        """image: (H, W, 3) uint8 BGR, or (H, W) grey. t_ns is not used: MediaPipe keeps no time without smoothing."""
+        """image: (H, W, 3) uint8 BGR, or (H, W) grey. t_ns is not used: nothing is smoothed here."""
         if image.size == 0:
             return None
         rgb = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)
@@ -81,7 +82,7 @@ class MediaPipePose:
         return Detection(pixels, world, np.array([p.visibility for p in points], np.float32))
 
     def reset(self) -> None:
-        """A black picture makes MediaPipe lose its person, in 20 ms; its own reset reloads the models, 100 ms."""
+        """A black picture makes MediaPipe lose its person in 20 ms; its own reset reloads models: 100 ms."""
         if self._pose.process(_BLACK).pose_landmarks is not None:
             with native_log_kept_quiet():
                 self._pose.reset()
@@ -119,7 +120,7 @@ def _say_it_now() -> None:
 
 
 def _ensure_model(complexity: int) -> Path:
-    """Path of the model of this complexity, which MediaPipe downloads unless it is there. Raises LoadError."""
+    """Path of this complexity's model, which MediaPipe downloads unless it is there. Raises LoadError."""
     import mediapipe
     from mediapipe.python.solutions import download_utils
 
@@ -139,9 +140,9 @@ def _ensure_model(complexity: int) -> Path:
             complete = True
         except (OSError, subprocess.SubprocessError) as error:
             raise LoadError(
-                f"perception.complexity={complexity}: MediaPipe's model {MODELS[complexity]} is not on this machine, and "
-                f"downloading it failed ({_first_line(error)})\n"
-                "connect to the network once, or use the model that comes with MediaPipe: --set perception.complexity=1"
+                f"perception.complexity={complexity}: MediaPipe's model {MODELS[complexity]} is not on this "
+                f"machine, and downloading it failed ({_first_line(error)})\n"
+                "connect to the network once, or use the one that is here: --set perception.complexity=1"
             ) from error
         finally:
             socket.setdefaulttimeout(patience)

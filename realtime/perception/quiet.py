@@ -1,6 +1,6 @@
 """Keeps the start-up chatter of MediaPipe's C++ side off the user's terminal.
 
-It logs through absl and TensorFlow Lite straight to file descriptor 2, under no log level that a program could set.
+It logs through absl and TensorFlow Lite straight to file descriptor 2; no setting lowers their level.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _one_at_a_time = threading.Lock()  # the descriptor belongs to the whole process
 
 @contextmanager
 def native_log_kept_quiet() -> Iterator[None]:
-    """Hold back what reaches descriptor 2 meanwhile; at the end pass on every line that is not MediaPipe's chatter."""
+    """Hold back what reaches descriptor 2; at the end pass on every line that is not MediaPipe's chatter."""
     with _one_at_a_time:
         try:
             terminal = os.dup(2)

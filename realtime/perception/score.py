@@ -20,7 +20,7 @@ LARGE_ENOUGH = 0.16
 def detection_score(detection: Detection, image_size: tuple[int, int]) -> float:
     """Visibility of shoulders and of the four best seen limb joints, lowered where the person is very small.
 
-    image_size: (W, H) pixels. 0 with a landmark, shoulder or hip, that is not finite, or nearly nothing visible.
+    image_size: (W, H) pixels. 0 with world landmarks that are not finite, or nearly nothing visible.
     """
     crop = keypoint_crop(detection.landmarks_px, detection.visibility)
     if crop is None or not np.isfinite(detection.world).all():

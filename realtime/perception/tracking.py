@@ -25,9 +25,9 @@ from realtime.perception.score import detection_score
 
 TORSO = [11, 12, 23, 24]
 
-# How far the same person's torso may be from where it was seen dt seconds ago, on the picture, in his own metres,
-# and how much his size (pixels per metre) may change, as a logarithm. Measured on real clips, worst frames:
-# 0.17 m and 0.18 at 30 fps, 0.35 m and 0.34 at 10 fps, 0.5 m at 5 fps; running is 4–8 m/s.
+# How far the same person's torso may be from where it was dt seconds ago, on the picture, in his own metres,
+# and how much his size (pixels per metre) may have changed, as a logarithm. Measured on real clips, worst
+# frames: 0.17 m and 0.18 at 30 fps, 0.35 m and 0.34 at 10 fps, 0.5 m at 5 fps; running is 4–8 m/s.
 STEP_M, SPEED_M_S = 0.3, 4.0
 RESIZE, RESIZE_PER_S = 0.35, 2.0
 
@@ -45,7 +45,7 @@ class Place:
 def place_of(detection: Detection, t_ns: int) -> Place | None:
     """Place of a detection; None where its landmarks give none.
 
-    The torso moves less than the box, which jumps when a limb comes into view; the scale is the least-squares one.
+    The torso moves less than the box, which jumps when a limb comes into view.
     """
     seen = visible_landmarks(detection.landmarks_px, detection.visibility)
     pixels = detection.landmarks_px[seen].astype(np.float64)
@@ -63,15 +63,14 @@ def place_of(detection: Detection, t_ns: int) -> Place | None:
 
 def reach_m(dt_s: float) -> float:
     """How far a torso may get in dt_s seconds, metres."""
-    return STEP_M + SPEED_M_S * max(dt_s, 0.0)
+    return STEP_M + SPEED_M_S * dt_s
 
 
-def may_be_same(before: Place, now: Place) -> bool:
-    """Whether one person can have got from `before` to `now` in the time between."""
-    dt_s = (now.t_ns - before.t_ns) / 1e9
+def may_be_same(before: Place, now: Place, dt_s: float) -> bool:
+    """Whether one person can have got from `before` to `now` in dt_s seconds."""
     distance_m = math.hypot(now.x - before.x, now.y - before.y) / max(now.px_per_m, before.px_per_m)
     resized = abs(math.log(now.px_per_m / before.px_per_m))
-    return distance_m <= reach_m(dt_s) and resized <= RESIZE + RESIZE_PER_S * max(dt_s, 0.0)
+    return distance_m <= reach_m(dt_s) and resized <= RESIZE + RESIZE_PER_S * dt_s
 
 
 class Tracker:
@@ -124,7 +123,7 @@ class Tracker:
             self._leave_phantom(place, t_ns)
             return
         self._poor_since_ns = None
-        goes_on = self._good_frames > 0 and self._place is not None and may_be_same(self._place, place)
+        goes_on = self._good_frames > 0 and self._is_same(place)
         self._good_frames = self._good_frames + 1 if goes_on else 1
         self._place = place
         if self._good_frames >= self._config.enter_frames:
@@ -133,7 +132,7 @@ class Tracker:
             self._crop = None
 
     def _leave_phantom(self, place: Place | None, t_ns: int) -> None:
-        """MediaPipe goes on following what it found, a table for example, while people walk in: cut it off."""
+        """MediaPipe goes on following what it found, say a table, while people walk in: cut it off."""
         if place is None:
             self._poor_since_ns = None
         elif self._poor_since_ns is None:
@@ -144,7 +143,7 @@ class Tracker:
 
     def _follow(self, place: Place | None, score: float, t_ns: int) -> None:
         assert self._place is not None
-        somebody_else = place is not None and not may_be_same(self._place, place)
+        somebody_else = place is not None and not self._is_same(place)
         needed = self._config.leave_score if self._state == "tracking" else self._config.enter_score
         if place is not None and not somebody_else and score >= needed:
             self._state = "tracking"
@@ -156,6 +155,14 @@ class Tracker:
             self._state = "lost"
             self._good_frames = 0
             self._poor_since_ns = None
+
+    def _is_same(self, place: Place) -> bool:
+        return self._place is not None and may_be_same(self._place, place, self._unseen_s(place.t_ns))
+
+    def _unseen_s(self, t_ns: int) -> float:
+        """Seconds since somebody was last seen, at most hold_ms: after a gap of a minute he is not anywhere."""
+        assert self._place is not None
+        return min(max(t_ns - self._place.t_ns, 0) / 1e9, self._config.hold_ms / 1e3)
 
     def _update_crop(self, detection: Detection, t_ns: int) -> None:
         measured = keypoint_crop(detection.landmarks_px, detection.visibility)
@@ -169,5 +176,5 @@ class Tracker:
         """The last crop, widened by how far the person may have got since."""
         if self._crop is None or self._place is None:
             return None
-        margin_px = reach_m((t_ns - self._place.t_ns) / 1e9) * self._place.px_per_m
+        margin_px = reach_m(self._unseen_s(t_ns)) * self._place.px_per_m
         return Crop(self._crop.cx, self._crop.cy, self._crop.side + 2 * margin_px)
