@@ -23,7 +23,7 @@ from realtime.errors import ConfigError
 from realtime.features import NOMINAL_DT_S, landmark_features, virtual_camera
 from realtime.observation import Crop, Detection, Estimate, Observation
 from realtime.ring import Ring
-from realtime.translation import PelvisFilter, focal_length_px, pelvis_in_camera
+from realtime.translation import PelvisFilter, focal_length_px, pelvis_in_ray
 
 LONGEST_GAP_S = 0.5  # the features before a longer gap say nothing about the motion now
 SHAPE_FRAMES = 300  # shape is a running mean over about so many frames of the same person
@@ -114,7 +114,7 @@ class Estimator:
         R_cam_ray, half = virtual_camera(crop_array, image_size, self._fov_deg)
         rotation = R_cam_ray.astype(np.float32)
         joints = both[1] @ rotation.T
-        pelvis = pelvis_in_camera(fit_camera(both[1], seen), R_cam_ray, float(half))
+        pelvis = R_cam_ray @ pelvis_in_ray(both[1], seen, float(half))
         in_crop = _ray_to_crop(seen, R_cam_ray, float(half), crop_array, image_size, self._fov_deg)
         if not 0.0 < pelvis[2] < FARTHEST_M:  # false for NaN too
             return None

@@ -1,7 +1,7 @@
 """From the network's weak-perspective camera to metres, steady when the person stands still.
 
 Camera frame: x right, y down, z forward, metres. The pelvis is found on the viewing ray through the crop
-(`pelvis_in_camera`), then filtered as what it is measured as: a direction, which a picture gives to the
+(`pelvis_in_ray`), then filtered as what it is measured as: a direction, which a picture gives to the
 pixel, and a distance, which hangs on the apparent size alone and is noisy. So the body stays where it is seen
 while its distance is smoothed hard.
 """
@@ -13,6 +13,7 @@ import math
 import numpy as np
 
 from realtime.config import TranslationConfig
+from realtime.errors import ConfigError
 
 SPEED_CUTOFF_HZ = 1.0  # One-Euro's own low-pass of the speed (Casiez et al. 2012: 1 Hz)
 
@@ -22,17 +23,23 @@ def focal_length_px(image_width_px: float, fov_deg: float) -> float:
     return image_width_px / (2.0 * math.tan(math.radians(fov_deg) / 2.0))
 
 
-def pelvis_in_camera(camera: np.ndarray, R_cam_ray: np.ndarray, half: float) -> np.ndarray:
-    """Pelvis in the camera frame, (3,) float64, metres; not finite where s or half is 0.
+def pelvis_in_ray(joints: np.ndarray, keypoints: np.ndarray, half: float) -> np.ndarray:
+    """Where the pelvis stands in the ray frame, (3,) float64, metres; not finite where that cannot be said.
 
-    camera: (3,) [s, tx, ty] in the ray frame, keypoints = s·(X_xy + t), X relative to the pelvis. R_cam_ray:
-    (3, 3) ray frame → camera frame, and half: half side of the crop as a tangent, both from
-    realtime.features.virtual_camera. A person at distance Z along the ray appears with s = 1 / (Z·half). For
-    a ray along the z axis that is HMMR's Z = 2·f_px / (s·crop side px).
+    joints: (N, 3) metres, ray frame, relative to the pelvis. keypoints: (N, 2) of the same joints, as the
+    network's weak-perspective camera shows them, [-1, 1] in the crop. half: half side of the crop as a
+    tangent, from realtime.features.virtual_camera.
+
+    The pelvis p is the one whose joints project nearest: keypoints·half·(z + p_z) = X_xy + p_xy, linear in p,
+    in closed form. For a flat body that is HMMR's depth = 1/(s·half) = 2·f_px/(s·crop side px); a body that
+    leans towards the camera looks larger than its pelvis is near, and here that is not taken for nearness.
     """
-    s, tx, ty = np.asarray(camera, np.float64)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return R_cam_ray @ np.array([tx, ty, 1.0 / (s * half)])
+    seen = keypoints.astype(np.float64) * half
+    rest = seen * joints[:, 2:] - joints[:, :2]
+    seen_mean, rest_mean = seen.mean(axis=0), rest.mean(axis=0)
+    with np.errstate(all="ignore"):
+        depth = -((seen - seen_mean) * (rest - rest_mean)).sum() / np.square(seen - seen_mean).sum()
+        return np.append(rest_mean + seen_mean * depth, depth)
 
 
 class OneEuro:
@@ -68,9 +75,16 @@ class OneEuro:
 
 
 class PelvisFilter:
-    """Steadies the pelvis (3,) in the camera frame, metres. Reset with the person."""
+    """Steadies the pelvis (3,) in the camera frame, metres. Reset with the person.
+
+    Raises ConfigError for a cut-off that is not above 0 or a beta below 0: the filter would stand still.
+    """
 
     def __init__(self, config: TranslationConfig) -> None:
+        for name, value in vars(config).items():
+            if value < 0 or (value == 0 and name.endswith("cutoff_hz")):
+                least = "above 0" if name.endswith("cutoff_hz") else "at least 0"
+                raise ConfigError(f"--set translation.{name}={value:g}: expected {least}")
         self._direction = OneEuro(config.direction_min_cutoff_hz, config.direction_beta)
         self._distance = OneEuro(config.min_cutoff_hz, config.beta)
 
