@@ -23,7 +23,7 @@ from realtime.messages import TOPICS
 
 log = logging.getLogger(__name__)
 
-SEND_HWM = 64  # messages waiting per subscriber before it loses some; a second of poses
+SEND_HWM = 256  # messages waiting per subscriber before it loses some: seconds of them
 RECEIVE_HWM = 32  # subscriptions waiting per connection; the rest stays in that client's own memory
 LINGER_MS = 100  # at the end, for messages that are still on their way to a subscriber
 MAX_INCOMING_BYTES = 512  # a subscriber sends only subscriptions and heartbeats

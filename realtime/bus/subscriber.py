@@ -26,7 +26,8 @@ class Subscriber:
 
     By default one conflated socket per topic keeps the newest message only, however slowly they are read.
     With `every=True` nothing is skipped: for recorders, which must keep up on the whole. The publisher may
-    start later, end and start again. Use from one thread.
+    start later, end and start again; a reader that sleeps meanwhile joins it when it next reads. Use from
+    one thread.
 
     `timeout_s`: how long to wait for a message by default; None waits for ever. Iteration ends when it has
     passed.

@@ -1,0 +1,5 @@
+"""A child that crashes at once."""
+
+import sys
+
+sys.exit(3)

@@ -1,0 +1,22 @@
+"""A parent of one child: parent.py PROGRAM FILE says how it is, and sleeps."""
+
+import sys
+import time
+from pathlib import Path
+
+from realtime.config import Config
+from realtime.supervisor import Supervisor
+
+supervisor = Supervisor(Config(viewer_kind="none"))
+supervisor.add(
+    "child", [sys.executable, str(Path(__file__).parent / sys.argv[1]), sys.argv[2]], restarts=False
+)
+with supervisor:
+    while not Path(sys.argv[2]).exists():
+        time.sleep(0.01)
+    try:
+        print(supervisor.children["child"], flush=True)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        supervisor.poll()
+        print(supervisor.children["child"], flush=True)
