@@ -1,0 +1,127 @@
+"""What the viewer knows of the stream: the newest pose, picture and status, and the numbers measured here."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any
+
+import cv2
+import numpy as np
+
+from realtime import Subscriber
+from realtime.messages import ImageMessage, PoseMessage, StatusMessage
+from realtime.viewer.panel import Numbers, Picture
+
+SILENT_S = 0.7  # no pose for this long: the body on the screen is no longer anybody's
+RATE_S = 2.0  # rates and latencies are those of this time
+_MAX_LATENCY_MS = 60_000.0  # beyond: stamps of a clip's own time line (--every-frame), not a latency
+
+
+class LiveStream:
+    """Subscribes to `address`; `poll` takes in what is new. Newest wins, nothing is queued."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.pose: PoseMessage | None = None
+        self.picture: Picture | None = None
+        self.status: StatusMessage | None = None
+        self.bad = 0  # messages that are valid and still cannot be shown
+        self._subscriber = Subscriber(address, ("pose", "image", "status"))
+        self._pose_at_s = float("-inf")
+        self._status_at_s = float("-inf")
+        self._drawn: deque[tuple[float, float | None]] = deque()  # (when, latency in ms)
+
+    def poll(self, timeout_s: float) -> tuple[bool, bool]:
+        """Wait up to `timeout_s` for anything, take in all that is there. (new pose, new picture)."""
+        new_pose = new_picture = False
+        message = self._subscriber.receive(timeout_s)
+        for _ in range(16):  # conflated: a few per turn at most; bounded all the same
+            if message is None:
+                break
+            if isinstance(message, PoseMessage):
+                self._take_pose(message)
+                new_pose = True
+            elif isinstance(message, ImageMessage):
+                new_picture |= self._take_picture(message)
+            else:
+                self.status = message
+                self._status_at_s = time.monotonic()
+            message = self._subscriber.receive(0)
+        return new_pose, new_picture
+
+    @property
+    def state(self) -> str:
+        """The state to show: that of the newest pose, or "waiting" while there is no live pose."""
+        if self.pose is None or time.monotonic() - self._pose_at_s > SILENT_S:
+            return "waiting"
+        return self.pose.state
+
+    def drawn(self, pose: PoseMessage) -> None:
+        """The picture with this pose is on the screen now."""
+        now = time.monotonic()
+        latency = pose.age_ms()
+        usable = latency is not None and 0.0 <= latency < _MAX_LATENCY_MS
+        self._drawn.append((now, latency if usable else None))
+        self._forget(now)
+
+    def numbers(self) -> Numbers:
+        """The live line, as of now."""
+        self._forget(time.monotonic())
+        state, pose = self.state, self.pose
+        if state == "waiting" or pose is None:
+            detail = f"for {self.address}{self._why_silent()}"
+        else:
+            detail = f"person {pose.person}   score {pose.score:.2f}"
+        latencies = [latency for _, latency in self._drawn if latency is not None]
+        latency = f"{np.median(latencies):.0f} ms" if latencies else "-"
+        parts = [f"{self._fps():.1f} fps", f"capture to render {latency}", f"dropped {self._dropped()}"]
+        bad = self._subscriber.bad + self.bad
+        if bad:
+            parts.append(f"bad messages {bad}")
+        source = f"{self.address}   {pose.model} on {pose.body}" if pose is not None else ""
+        return Numbers(state, detail, "   ".join(parts), source)
+
+    def close(self) -> None:
+        self._subscriber.close()
+
+    def _take_pose(self, message: PoseMessage) -> None:
+        self.pose = message
+        self._pose_at_s = time.monotonic()
+        if message.is_local():
+            # The publisher keeps the last message for late joiners: received now, it may be old all the same.
+            self._pose_at_s -= max(0.0, (time.monotonic_ns() - message.t_publish_ns) / 1e9)
+
+    def _take_picture(self, message: ImageMessage) -> bool:
+        decoded = cv2.imdecode(np.frombuffer(message.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        if decoded is None:
+            self.bad += 1
+            return False
+        image = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+        self.picture = Picture(image, message.landmarks, message.visibility)
+        return True
+
+    def _why_silent(self) -> str:
+        """What the status message says, while it is a fresh one."""
+        if self.status is None or time.monotonic() - self._status_at_s > 3.0:
+            return ""
+        return f"   {self.status.state}"
+
+    def _fps(self) -> float:
+        if len(self._drawn) < 2:
+            return 0.0
+        return (len(self._drawn) - 1) / max(1e-3, self._drawn[-1][0] - self._drawn[0][0])
+
+    def _dropped(self) -> int:
+        """Frames that the live program dropped, for whatever reason."""
+        return 0 if self.status is None else int(_total(self.status.drops))
+
+    def _forget(self, now: float) -> None:
+        while self._drawn and self._drawn[0][0] < now - RATE_S:
+            self._drawn.popleft()
+
+
+def _total(value: Any) -> float:
+    if isinstance(value, dict):
+        return sum(_total(part) for part in value.values())
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else 0.0
