@@ -53,11 +53,11 @@ def test_a_real_person(fresh):
     assert np.abs(world[[LEFT_HIP, RIGHT_HIP]].mean(axis=0)).max() < 0.02
     assert world[NOSE, 1] < -0.4 < 0.5 < world[LEFT_ANKLE, 1]
     for axis in (0, 1):
-        assert np.corrcoef(world[:, axis], found.landmarks_px[:, axis])[0, 1] > 0.9
-    facing = np.sign(world[LEFT_SHOULDER, 0] - world[RIGHT_SHOULDER, 0])  # 1: towards the camera
-    assert (
-        facing * (world[NOSE, 2] - world[[LEFT_SHOULDER, RIGHT_SHOULDER], 2].mean()) < 0
-    )  # z is away from it
+        assert np.corrcoef(world[:, axis], found.landmarks_px[:, axis])[0, 1] > 0.7
+    across_m = world[LEFT_SHOULDER, 0] - world[RIGHT_SHOULDER, 0]
+    assert abs(across_m) > 0.1, "wants a person seen from the front or from behind"
+    nose_m = world[NOSE, 2] - world[[LEFT_SHOULDER, RIGHT_SHOULDER], 2].mean()
+    assert (nose_m < 0) == (across_m > 0)  # z is away from the camera: from the front, the nose is nearer
 
 
 def test_a_person_of_which_a_third_is_shown(fresh):
