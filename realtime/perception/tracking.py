@@ -160,7 +160,7 @@ class Tracker:
         return self._place is not None and may_be_same(self._place, place, self._unseen_s(place.t_ns))
 
     def _unseen_s(self, t_ns: int) -> float:
-        """Seconds since somebody was last seen, at most hold_ms: after a gap of a minute he is not anywhere."""
+        """Seconds since somebody was last seen, at most hold_ms: a long gap does not put him anywhere."""
         assert self._place is not None
         return min(max(t_ns - self._place.t_ns, 0) / 1e9, self._config.hold_ms / 1e3)
 
