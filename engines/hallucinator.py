@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor, nn
 
 from engines.config import NetworkConfig
@@ -21,4 +21,4 @@ class Hallucinator(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Embedded φ (…, D) → hallucinated Φ (…, D)."""
-        return features + self.fc3(F.relu(self.fc2(F.relu(self.fc1(features)))))
+        return features + self.fc3(torch.relu(self.fc2(torch.relu(self.fc1(features)))))

@@ -25,7 +25,19 @@ def rest_theta6d() -> Tensor:
     return torch.cat((torch.tensor([0.9, 0.0, 0.0]), pose, torch.zeros(10)))
 
 
-class IterativeRegressor(nn.Module):
+class Head(nn.Module):
+    """What the two heads share: dropout on their hidden layers, in training only."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.dropout = float(config.dropout)
+
+    def drop(self, inner: Tensor) -> Tensor:
+        """(…, H) → (…, H). Costs a live step nothing, as a module of its own would."""
+        return F.dropout(inner, self.dropout) if self.training else inner
+
+
+class IterativeRegressor(Head):
     """f3D: Φ → Θ' by iterative error feedback (HMR, HMMR §3.2); one set of weights for all iterations.
 
     Θ' (157): camera [s, tx, ty] 0:3, 24 rotations in 6-D 3:147 (global orientation first), betas 147:157.
@@ -34,14 +46,13 @@ class IterativeRegressor(nn.Module):
     """
 
     def __init__(self, config: NetworkConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.iterations = config.iterations
         self.mean_theta = nn.Parameter(rest_theta6d())
         self.from_strip = nn.Linear(config.width, config.head_width)
         self.from_theta = nn.Linear(THETA6D_SIZE, config.head_width, bias=False)
         self.hidden = nn.Linear(config.head_width, config.head_width)
         self.out = nn.Linear(config.head_width, THETA6D_SIZE)
-        self.dropout = nn.Dropout(config.dropout)
         initialise_split_layer(self.from_strip, self.from_theta)
         nn.init.xavier_uniform_(self.out.weight, gain=0.01)
         nn.init.zeros_(self.out.bias)
@@ -52,9 +63,8 @@ class IterativeRegressor(nn.Module):
         theta = self.mean_theta.expand(*movie_strip.shape[:-1], THETA6D_SIZE)
         results = []
         for _ in range(self.iterations):
-            inner = self.dropout(F.relu(from_strip + self.from_theta(theta)))
-            inner = self.dropout(F.relu(self.hidden(inner)))
-            theta = theta + self.out(inner)
+            inner = self.hidden(self.drop(torch.relu(from_strip + self.from_theta(theta))))
+            theta = theta + self.out(self.drop(torch.relu(inner)))
             results.append(theta)
         return results
 
@@ -63,7 +73,7 @@ class IterativeRegressor(nn.Module):
         return self.iterates(movie_strip)[-1]
 
 
-class DynamicsHead(nn.Module):
+class DynamicsHead(Head):
     """fΔt for any Δt in ±horizon_ms: Φ and the pose now → the pose at t + Δt.
 
     It predicts per joint the RELATIVE rotation R_tᵀ·R_{t+Δt} as a rotation vector that is multiplied by
@@ -77,14 +87,13 @@ class DynamicsHead(nn.Module):
     basis: Tensor
 
     def __init__(self, config: NetworkConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.horizon_ms = float(config.horizon_ms)
         self.from_strip = nn.Linear(config.width, config.head_width)
         self.from_pose = nn.Linear(POSE6D_SIZE, config.head_width, bias=False)
         self.from_time = nn.Linear(TIME_EMBEDDING, config.head_width, bias=False)
         self.hidden = nn.Linear(config.head_width, config.head_width)
         self.out = nn.Linear(config.head_width, POSE_JOINTS * 3)
-        self.dropout = nn.Dropout(config.dropout)
         initialise_split_layer(self.from_strip, self.from_pose, self.from_time)
         nn.init.xavier_uniform_(self.out.weight, gain=0.01)
         nn.init.zeros_(self.out.bias)
@@ -98,8 +107,8 @@ class DynamicsHead(nn.Module):
         # Leading shapes broadcast: Φ and pose are taken in once, however many horizons are asked for.
         pose6d = matrix_to_rotation6d(pose_matrix).flatten(-2)
         inner = self.from_strip(movie_strip) + self.from_pose(pose6d) + self.from_time(time)
-        inner = self.dropout(F.relu(self.hidden(self.dropout(F.relu(inner)))))
-        return (self.out(inner) * ratio).unflatten(-1, (POSE_JOINTS, 3))
+        inner = self.hidden(self.drop(torch.relu(inner)))
+        return (self.out(self.drop(torch.relu(inner))) * ratio).unflatten(-1, (POSE_JOINTS, 3))
 
     def forward(self, movie_strip: Tensor, pose_matrix: Tensor, dt_ms: Tensor) -> Tensor:
         """Φ (…, D), rotations now (…, 24, 3, 3), Δt (…) in ms → rotations at t + Δt (…, 24, 3, 3).

@@ -40,9 +40,9 @@ class CausalConv(nn.Module):
         return self.taps(torch.cat((*delayed, columns), dim=-1))
 
     def step(self, column: Tensor, cached: Tensor) -> tuple[Tensor, Tensor]:
-        """column (B, D), cached (B, 2, D) → output (B, D), cached for the next frame."""
-        window = torch.cat((cached, column.unsqueeze(1)), dim=1)
-        return self.taps(window.flatten(1)), window[:, 1:]
+        """column (B, D), cached (B, 2D): those of t−2 and t−1 → output (B, D), cached for the next frame."""
+        window = torch.cat((cached, column), dim=1)
+        return self.taps(window), window[:, column.shape[1] :]
 
 
 class FrameNorm(nn.GroupNorm):
@@ -54,8 +54,11 @@ class FrameNorm(nn.GroupNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """(…, D) → (…, D)."""
+        # torch.group_norm, not F.group_norm: the latter's checks in Python cost a step more than the norm.
+        if input.dim() == 2:
+            return torch.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
         frames = input.reshape(-1, self.num_channels)
-        return F.group_norm(frames, self.num_groups, self.weight, self.bias, self.eps).view(input.shape)
+        return torch.group_norm(frames, self.num_groups, self.weight, self.bias, self.eps).view(input.shape)
 
 
 class ResidualBlock(nn.Module):
@@ -69,12 +72,12 @@ class ResidualBlock(nn.Module):
         self.conv2 = CausalConv(width, gain=0.001)  # a fresh block is nearly the identity
 
     def forward(self, features: Tensor, age: Tensor | None) -> Tensor:
-        inner = self.conv1(F.relu(self.norm1(features)), age)
-        return features + self.conv2(F.relu(self.norm2(inner)), age)
+        inner = self.conv1(torch.relu(self.norm1(features)), age)
+        return features + self.conv2(torch.relu(self.norm2(inner)), age)
 
     def step(self, feature: Tensor, cached1: Tensor, cached2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        inner, cached1 = self.conv1.step(F.relu(self.norm1(feature)), cached1)
-        output, cached2 = self.conv2.step(F.relu(self.norm2(inner)), cached2)
+        inner, cached1 = self.conv1.step(torch.relu(self.norm1(feature)), cached1)
+        output, cached2 = self.conv2.step(torch.relu(self.norm2(inner)), cached2)
         return feature + output, cached1, cached2
 
 
@@ -114,9 +117,9 @@ class CausalTemporalEncoder(nn.Module):
 
     def step(self, feature: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """feature (B, D), state → Φ (B, D), next state (a new tensor; the given one is left as it is)."""
-        cached = []
+        cached = list(state.flatten(2).unbind(1))
         for index, block in enumerate(self.blocks):
             assert isinstance(block, ResidualBlock)
-            feature, first, second = block.step(feature, state[:, 2 * index], state[:, 2 * index + 1])
-            cached += [first, second]
-        return feature, torch.stack(cached, dim=1)
+            pair = slice(2 * index, 2 * index + 2)
+            feature, *cached[pair] = block.step(feature, *cached[pair])
+        return feature, torch.stack(cached, dim=1).view(state.shape)

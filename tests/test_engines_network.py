@@ -34,6 +34,7 @@ def network(seed: int = 0, **sizes) -> HMMRLive:
 
 @pytest.fixture(autouse=True)
 def seeded():
+    torch.set_num_threads(1)  # two threads beside other work spin against each other
     torch.manual_seed(7)
 
 
