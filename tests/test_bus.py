@@ -238,6 +238,18 @@ def test_status_goes_out_on_change_and_once_a_second(
     assert publisher.published["status"] == 4
 
 
+def test_a_status_that_cannot_be_sent_does_not_end_the_stream(
+    publisher: Publisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender = StatusSender(publisher)
+    assert not sender.offer(1, lambda: {"state": "lost", "rates": {"fps": float("nan")}})
+    assert until(lambda: not sender.offer(2, lambda: {"state": "x" * 99}) and sender.invalid == 2)
+    assert [record.getMessage() for record in caplog.records] == [
+        "status not published: rates.fps: nan is not finite (unknown is None)"
+    ]
+    assert until(lambda: sender.offer(3, lambda: {"state": "lost"}))
+
+
 def test_receiving_is_light() -> None:
     """A program that only receives loads no network, camera or viewer library."""
     code = (
