@@ -186,6 +186,24 @@ def test_close_returns_while_read_blocks_for_ever() -> None:
     plug.unblock_all()
 
 
+def test_an_old_connection_that_wakes_up_late_has_no_say() -> None:
+    plug = Plug()
+    feed = plug.feed()
+    feed.start()
+    old = plug.devices[0]
+    old.behaviour = lambda: (old.unblock.wait(60), picture(255))
+    wait_for(lambda: feed.status().reconnects == 1)
+    plug.present = False
+    plug.devices[1].behaviour = plug.devices[1].block  # so that only the old one could give a picture
+    wait_for(state_is(feed, "stalled", "reconnecting"))
+    feed.next(0)
+    old.unblock.set()
+    wait_for(old.released.is_set)
+    assert feed.next(0) is None
+    plug.unblock_all()
+    feed.close()
+
+
 def test_readers_that_hang_in_the_driver_do_not_pile_up(monkeypatch) -> None:
     monkeypatch.setattr(live, "DIAGNOSIS_S", 0)
     plug = Plug()
