@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from realtime.config import Config, apply_setting
+from realtime.config import Config, apply_setting, settable_keys
 from realtime.errors import ConfigError, HmmrLiveError
 from realtime.record import check_record_path, check_writable_folder
+from realtime.supervisor import Supervisor
 from realtime.version import VERSION
 
 DESCRIPTION = "An ordinary webcam in; at frame rate, a live stream of SMPL body parameters out."
@@ -26,6 +27,32 @@ examples:
 
 exit codes: 0 finished or Ctrl-C; 2 bad arguments or configuration; 3 the source cannot be opened;
 4 model, body or engine cannot be loaded. Ctrl-C ends cleanly, a second one at once."""
+
+# What a setting may be where another value would divide by zero, never end, or mean nothing.
+LIMITS = {
+    "camera.width": (1, 16384),
+    "camera.height": (1, 16384),
+    "camera.fps": (1, 1000),
+    "camera.fov_deg": (5, 170),
+    "camera.stale_ms": (10, 1e6),
+    "camera.reconnect_first_s": (0.01, 3600),
+    "camera.reconnect_max_s": (0.01, 3600),
+    "camera.open_timeout_s": (0.1, 3600),
+    "camera.buffers": (1, 100),
+    "perception.enter_score": (0, 1),
+    "perception.leave_score": (0, 1),
+    "perception.enter_frames": (1, 1000),
+    "perception.hold_ms": (0, 1e6),
+    "perception.box_tau_ms": (0, 1e6),
+    "runtime.threads": (1, 256),
+    "bus.image_fps": (0.1, 1000),
+    "bus.image_width": (16, 8192),
+    "bus.heartbeat_ms": (10, 1e6),
+    "bus.heartbeat_timeout_ms": (10, 1e6),
+    "viewer.width": (64, 16384),
+    "viewer.height": (64, 16384),
+    "viewer.fps": (1, 1000),
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -148,6 +175,12 @@ def parse(argv: Sequence[str]) -> Config:
     config = Config(**flags)
     for assignment in settings:
         apply_setting(config, assignment)
+    for key, (least, most) in LIMITS.items():
+        owner, name, _ = settable_keys(config)[key]
+        value = getattr(owner, name)
+        if not least <= value <= most:
+            raise ConfigError(f"--set {key}={value:g}: expected {least:g} to {most:g}")
+    Supervisor(config)  # starts nothing: an unknown sink is told now
     if not config.source:
         raise ConfigError("--source: empty; give a webcam number, demo, a file or an address")
     taken = set()

@@ -22,6 +22,7 @@ import os
 import struct
 import sys
 import time
+import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -274,7 +275,11 @@ def _write_npz(recording: _Rows, target: Path) -> Path:
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            np.savez(file, **arrays)
+            # As np.savez does; its own archive complains on stderr when the disk is full.
+            with zipfile.ZipFile(file, "w") as archive:
+                for key, array in arrays.items():
+                    with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
+                        np.lib.format.write_array(member, array, allow_pickle=False)
             file.flush()
             os.fsync(file.fileno())
         place, number = target, 0

@@ -23,6 +23,7 @@ BODY = figure_body()
 FRAME_NS = 33_333_333
 SIZE = (640, 480)
 FOV_DEG = 60.0
+MIDDLE = Crop(320.0, 240.0, 300.0)
 FACING = np.array([np.pi, 0.0, 0.0])
 
 
@@ -62,7 +63,7 @@ class FixedEngine:
         return {}
 
 
-def seen(crop=Crop(320.0, 240.0, 300.0), person=1, score=0.9):
+def seen(crop=MIDDLE, person=1, score=0.9):
     rng = np.random.default_rng(5)
     pixels = np.array([crop.cx, crop.cy]) + rng.uniform(-0.3, 0.3, (33, 2)) * crop.side
     detection = Detection(
@@ -239,7 +240,13 @@ odd = st.floats(allow_nan=True, allow_infinity=True, width=32)
 
 
 @settings(max_examples=150, deadline=None)
-@given(camera=st.tuples(odd, odd, odd), crop=st.tuples(odd, odd, odd), pixel=odd, world=odd, fov=st.floats(10, 150))
+@given(
+    camera=st.tuples(odd, odd, odd),
+    crop=st.tuples(odd, odd, odd),
+    pixel=odd,
+    world=odd,
+    fov=st.floats(10, 150),
+)
 def test_whatever_comes_in_what_goes_out_is_finite(camera, crop, pixel, world, fov):
     estimator, engine = make()
     estimator._fov_deg = fov

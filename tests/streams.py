@@ -1,0 +1,117 @@
+"""What the tests of command line and live loop stream: small clips, random weights, scripted stages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from engines.checkpoint import save
+from engines.config import NetworkConfig
+from engines.model import HMMRLive
+from realtime.camera import CameraStatus
+from realtime.features import FEATURE_DIM, FEATURE_VERSION
+from realtime.observation import Detection, Frame
+
+ROOT = Path(__file__).resolve().parent.parent
+FPS = 30.0
+
+
+def write_model(path: Path) -> Path:
+    """Small random weights that the engine takes."""
+    torch.manual_seed(0)
+    config = NetworkConfig(
+        feature_dim=FEATURE_DIM,
+        feature_version=FEATURE_VERSION,
+        model_id="random",
+        width=64,
+        head_width=48,
+        groups=8,
+    )
+    save(HMMRLive(config), path, {})
+    return path
+
+
+def write_clip(path: Path, frames: int, fps: float = FPS, size: tuple[int, int] = (160, 120)) -> Path:
+    """A video (MJPEG in AVI) of a moving bar: nobody is in it."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), fps, size)
+    for i in range(frames):
+        image = np.full((size[1], size[0], 3), 90, np.uint8)
+        image[:, i % size[0]] = 255
+        writer.write(image)
+    writer.release()
+    return path
+
+
+def start_run_live(*arguments: object, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    command = [*prefix, sys.executable, str(ROOT / "run_live.py"), *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+class ScriptedFeed:
+    """Gives `frames` frames at once, each when asked, then ends, or stays silent for ever."""
+
+    name = "scripted"
+
+    def __init__(self, frames: int, then_silent: bool = False) -> None:
+        self.left = frames
+        self.given = 0
+        self.then_silent = then_silent
+        self.closed = False
+        self.first_ns = time.monotonic_ns()
+
+    @property
+    def ended(self) -> bool:
+        return not self.left and not self.then_silent
+
+    def start(self) -> None:
+        pass
+
+    def next(self, timeout_s: float) -> Frame | None:
+        if not self.left:
+            time.sleep(timeout_s)
+            return None
+        self.left -= 1
+        self.given += 1
+        t_ns = self.first_ns + round(self.given * 1e9 / FPS)
+        return Frame(np.zeros((120, 160, 3), np.uint8), self.given - 1, t_ns, time.monotonic_ns(), self.name)
+
+    def status(self) -> CameraStatus:
+        state = "ended" if self.ended else "live" if self.left else "stalled"
+        return CameraStatus(
+            self.name, state, 160, 120, FPS, FPS, self.given, 0, 0, 1.0 if self.given else None, "scripted"
+        )
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class ScriptedPerception:
+    """The same well visible person in every frame, swaying a little."""
+
+    name = "scripted"
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        self.pixels = rng.uniform((50, 20), (110, 100), (33, 2)).astype(np.float32)
+        self.world = rng.normal(0, 0.3, (33, 3)).astype(np.float32)
+        self.count = 0
+
+    def process(self, image: np.ndarray, t_ns: int) -> Detection | None:
+        self.count += 1
+        sway = np.float32(np.sin(self.count / 10.0))
+        return Detection(self.pixels + sway, self.world + sway / 100, np.ones(33, np.float32))
+
+    def reset(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def describe(self) -> dict[str, str]:
+        return {"name": self.name}

@@ -1,0 +1,187 @@
+"""The command line: what it takes, and one or two lines with the right exit code for what it does not."""
+
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from streams import ROOT, write_clip, write_model
+
+from realtime.cli import LIMITS, main, parse
+from realtime.config import Config, settable_keys
+from realtime.version import VERSION, versions
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("model") / "random.safetensors")
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return write_clip(tmp_path_factory.mktemp("clip") / "bar.avi", 20)
+
+
+def test_every_flag_of_the_design_is_taken(tmp_path):
+    config = parse(
+        [
+            *("--source", "demo", "--engine", "torch", "--model", "default", "--body", "b.npz"),
+            *("--viewer", "none", "--bus", "tcp://127.0.0.1:5600"),
+            *("--record", str(tmp_path / "a.npz"), "--record", str(tmp_path / "b.npz"), "--every-frame"),
+            *("--frames", "10", "--duration", "2.5", "--summary", str(tmp_path / "s.json")),
+            *("--set", "camera.width=1280", "--set", "camera.fov_deg=78", "--debug"),
+        ]
+    )
+    assert (config.source, config.engine, config.body) == ("demo", "torch", "b.npz")
+    assert config.viewer_kind == "none"
+    assert (config.bus_address, config.every_frame, config.frames) == ("tcp://127.0.0.1:5600", True, 10)
+    assert (config.duration, config.debug, len(config.record)) == (2.5, True, 2)
+    assert (config.camera.width, config.camera.fov_deg) == (1280, 78.0)
+
+
+def test_without_flags_the_defaults_stand():
+    assert parse([]) == Config()
+
+
+def test_every_limit_names_a_setting_and_holds_its_default():
+    keys = settable_keys(Config())
+    assert LIMITS.keys() <= keys.keys()
+    for key in LIMITS:
+        owner, name, _ = keys[key]
+        assert LIMITS[key][0] <= getattr(owner, name) <= LIMITS[key][1]
+
+
+BAD_ARGUMENTS = {
+    "unknown flag": (["--sauce", "0"], "--sauce"),
+    "abbreviated flag": (["--fram", "3"], "--fram"),
+    "no value": (["--source"], "--source"),
+    "empty source": (["--source", ""], "--source"),
+    "engine": (["--engine", "abacus"], "abacus"),
+    "viewer": (["--viewer", "crystal"], "crystal"),
+    "frames no number": (["--frames", "many"], "--frames"),
+    "frames zero": (["--frames", "0"], "--frames"),
+    "duration": (["--duration", "-1"], "--duration"),
+    "duration nan": (["--duration", "nan"], "--duration"),
+    "set without value": (["--set", "camera.width"], "key=value"),
+    "set unknown": (["--set", "camera.widht=3"], "did you mean camera.width"),
+    "set wrong type": (["--set", "camera.width=wide"], "camera.width=wide"),
+    "set out of range": (["--set", "camera.fov_deg=360"], "camera.fov_deg"),
+    "set divides by zero": (["--set", "bus.image_fps=0"], "bus.image_fps"),
+    "sink": (["--sink", "hologram"], "hologram"),
+    "record kind": (["--record", "a.mcap"], "only .npz"),
+    "record folder": (["--record", "/nowhere/at/all/a.npz"], "/nowhere/at/all"),
+    "summary folder": (["--summary", "/nowhere/at/all/s.json"], "/nowhere/at/all"),
+    "record twice": (["--record", "a.npz", "--record", "./a.npz"], "twice"),
+}
+
+
+def check_told(captured, code, expected_code, words):
+    assert code == expected_code, captured.err
+    lines = captured.err.strip().splitlines()
+    assert 1 <= len(lines) <= 2, captured.err
+    assert words in captured.err
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize("case", BAD_ARGUMENTS)
+def test_bad_arguments_end_with_2(case, capsys):
+    arguments, words = BAD_ARGUMENTS[case]
+    code = main(arguments)
+    check_told(capsys.readouterr(), code, 2, words)
+
+
+def test_an_existing_recording_is_not_overwritten(tmp_path, capsys):
+    (tmp_path / "a.npz").write_bytes(b"precious")
+    code = main(["--record", str(tmp_path / "a.npz")])
+    check_told(capsys.readouterr(), code, 2, "not overwritten")
+    assert (tmp_path / "a.npz").read_bytes() == b"precious"
+
+
+def test_what_cannot_be_loaded_ends_with_4(model, clip, tmp_path, capsys):
+    wrong = tmp_path / "wrong.npz"
+    np.savez(wrong, a=np.zeros(3))
+    text = tmp_path / "text.safetensors"
+    text.write_text("not weights")
+    base = ["--source", str(clip), "--viewer", "none", "--bus", "tcp://127.0.0.1:0"]
+    for arguments, words in (
+        (["--model", str(model), "--body", str(tmp_path / "none.npz")], "none.npz"),
+        (["--model", str(model), "--body", str(wrong)], "wrong.npz"),
+        (["--model", "gpt"], "gpt"),
+        (["--model", str(tmp_path / "none.safetensors")], "none.safetensors"),
+        (["--model", str(text)], "text.safetensors"),
+        (["--model", str(model), "--engine", "tensorrt"], "tensorrt"),
+        # The first of two mistakes, and nothing of the source is said:
+        (["--model", "gpt", "--source", str(tmp_path / "none.mp4")], "gpt"),
+    ):
+        code = main([*base, *arguments])
+        check_told(capsys.readouterr(), code, 4, words)
+
+
+def test_sources_that_cannot_be_opened_end_with_3(model, tmp_path, capsys):
+    text = tmp_path / "notes.mp4"
+    text.write_text("this is not a video")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, not listening: refuses
+        refusing = f"http://127.0.0.1:{taken.getsockname()[1]}/video"
+        for source in (str(tmp_path / "none.mp4"), str(text), refusing, "97", "gopher://x/y"):
+            code = main(["--source", source, "--model", str(model), "--viewer", "none"])
+            check_told(capsys.readouterr(), code, 3, source.rpartition("/")[2])
+
+
+def test_an_address_in_use_or_not_of_this_host_ends_with_2(model, clip, tmp_path, capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for address in (f"tcp://127.0.0.1:{port}", "tcp://nowhere", "5555"):
+            record = tmp_path / "a.npz"
+            base = ["--source", str(clip), "--model", str(model), "--viewer", "none", "--record", str(record)]
+            code = main([*base, "--bus", address])
+            check_told(capsys.readouterr(), code, 2, address.rpartition(":")[2])
+            assert list(tmp_path.iterdir()) == []  # no empty recording is left behind
+
+
+def test_every_frame_of_a_camera_is_refused(model, capsys):
+    code = main(["--source", "0", "--every-frame", "--model", str(model), "--viewer", "none"])
+    check_told(capsys.readouterr(), code, 2, "--every-frame")
+
+
+def test_a_bug_is_told_in_two_lines_and_with_debug_in_full(monkeypatch, capsys):
+    import realtime.pipeline
+
+    def broken(config):
+        raise ZeroDivisionError("a bug\nof ours")
+
+    monkeypatch.setattr(realtime.pipeline, "run", broken)
+    assert main(["--viewer", "none"]) == 1
+    told = capsys.readouterr().err
+    assert len(told.splitlines()) == 2 and "--debug" in told and "ZeroDivisionError: a bug of ours" in told
+    assert main(["--viewer", "none", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_as_a_program_it_says_its_version_helps_and_refuses():
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "run_live.py", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60
+        )
+
+    assert run("--version").stdout.strip() == f"hmmr-live {VERSION}"
+    shown = run("--help")
+    assert shown.returncode == 0
+    for flag in (
+        *("--source", "--engine", "--model", "--body", "--viewer", "--bus", "--sink", "--record"),
+        *("--every-frame", "--frames", "--duration", "--summary", "--set", "--debug"),
+    ):
+        assert flag in shown.stdout
+    refused = run("--set", "camera.widht=1")
+    assert refused.returncode == 2
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_the_version_is_that_of_the_package():
+    tomllib = pytest.importorskip("tomllib", reason="tomllib came with Python 3.11")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == VERSION
+    assert versions()["hmmr-live"] == VERSION
