@@ -1,0 +1,134 @@
+"""Variety of poses, the bottleneck of a model trained on an hour of motion: windows of motion, mixed and bent.
+
+A window is asked for at arbitrary times, so that one routine gives every frame rate, speed and look-ahead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from realtime.body.rotations import axis_angle_to_matrix, matrix_to_rotation_6d, rotation_6d_to_matrix
+from realtime.body.skeleton import JOINT_NAMES
+from training.motion import Clip, mirror
+from training.synthesis import MAX_DRIFT_M, clip_weights
+
+
+def _indices(*names: str) -> np.ndarray:
+    return np.array([i for i, joint in enumerate(JOINT_NAMES) if any(joint.endswith(name) for name in names)])
+
+
+LEGS = _indices("hip", "knee", "ankle", "foot")
+ARMS = _indices("collar", "shoulder", "elbow", "wrist", "hand")
+TORSO = _indices("spine1", "spine2", "spine3", "neck", "head")
+
+# How often each kind of change is made, and how strong it is.
+P_OTHER_ARMS, P_OTHER_TORSO, P_OTHER_LEGS = 0.45, 0.3, 0.2
+P_POSE_PAIR = 0.15  # MVIPER: swing between two far poses
+P_STRAIGHT_LEGS = 0.12  # the capture hardly knows a person who just stands
+P_ARMS_DOWN = 0.06
+P_MIRROR, P_REVERSE = 0.5, 0.2
+BEND_SD_RAD = np.radians(7.0)  # constant turn of every joint
+TILT_SD_RAD = np.radians(7.0)  # of the whole body
+_REST_ARM_RAD = np.radians(72.0)  # from the T-pose to arms that hang
+
+
+@dataclass(frozen=True)
+class Window:
+    """T frames of motion and the same motion a moment away. World axes (y up), metres."""
+
+    rotations: np.ndarray  # (T, 24, 3, 3)
+    ahead: np.ndarray  # (T, 24, 3, 3) at t + dt_ahead
+    trans: np.ndarray  # (T, 3), about the origin
+
+
+class MotionBank:
+    """All training clips as 6-D rotations, to be sampled at any time."""
+
+    def __init__(self, clips: list[Clip]) -> None:
+        self._rows = [matrix_to_rotation_6d(clip.rotations).astype(np.float32) for clip in clips]
+        self._trans = [clip.trans.astype(np.float32) for clip in clips]
+        self._weights = clip_weights(clips)
+
+    def _draw(self, rng: np.random.Generator, span: float) -> tuple[int, float]:
+        """A clip, and a first time (frames) in it that leaves room for `span` frames where the clip is long enough."""
+        index = int(rng.choice(len(self._rows), p=self._weights))
+        room = len(self._rows[index]) - 1 - span
+        return index, float(rng.uniform(0.0, room)) if room > 0 else 0.0
+
+    def window(self, times: np.ndarray, ahead: np.ndarray, rng: np.random.Generator) -> Window:
+        """times (T,) and ahead (T,) in frames of the capture (30 fps), from 0."""
+        span = float(max(times.max(), ahead.max()))
+        both = np.concatenate([times, ahead])
+        if rng.uniform() < P_REVERSE:
+            both = span - both
+        index, first = self._draw(rng, span)
+        rows = _sample(self._rows[index], first + both)
+        trans = _sample(self._trans[index], first + both[: len(times)])
+        for chance, joints in ((P_OTHER_ARMS, ARMS), (P_OTHER_TORSO, TORSO), (P_OTHER_LEGS, LEGS)):
+            if rng.uniform() < chance:
+                other, start = self._draw(rng, span)
+                rows[:, joints] = _sample(self._rows[other], start + both)[:, joints]
+        if rng.uniform() < P_POSE_PAIR:
+            rows = self._pose_pair(rows, both, rng)
+        rotations = rotation_6d_to_matrix(rows)
+        if rng.uniform() < P_STRAIGHT_LEGS:
+            rotations = _toward_rest(rotations, LEGS, rng.uniform(0.0, 0.35))
+        if rng.uniform() < P_ARMS_DOWN:
+            rotations = _hang_arms(rotations, rng)
+        bend = rng.normal(0.0, BEND_SD_RAD * rng.uniform(0.2, 1.2), (24, 3))
+        bend[0] = rng.normal(0.0, TILT_SD_RAD, 3)
+        bend[[10, 11, 22, 23]] *= 0.3  # toes and hands say little and bend little
+        # The root is tilted in the world (the left side), the other joints in their own frames.
+        turn = axis_angle_to_matrix(bend)
+        rotations[:, 0] = turn[0] @ rotations[:, 0]
+        rotations[:, 1:] = rotations[:, 1:] @ turn[1:]
+        if rng.uniform() < P_MIRROR:
+            rotations = mirror(rotations)
+            trans = trans * np.array([-1.0, 1.0, 1.0], np.float32)
+        trans = trans - trans.mean(axis=0)
+        trans = trans * min(1.0, MAX_DRIFT_M / max(float(np.abs(trans[:, [0, 2]]).max()), 1e-6))
+        count = len(times)
+        return Window(rotations[:count], rotations[count:], trans)
+
+    def _pose_pair(self, rows: np.ndarray, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Swing smoothly between two single poses; the root stays as it moves."""
+        poses = []
+        for _ in range(2):
+            index, first = self._draw(rng, 0.0)
+            poses.append(_sample(self._rows[index], np.array([first]))[0])
+        period = rng.uniform(20.0, 110.0)
+        share = 0.5 - 0.5 * np.cos(2.0 * np.pi * (times / period + rng.uniform()))
+        swung = poses[0] + share[:, None, None] * (poses[1] - poses[0])
+        swung[:, 0] = rows[:, 0]
+        return swung.astype(np.float32)
+
+
+def _sample(rows: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """rows (N, …) at fractional times (T,), linear, reflected at both ends."""
+    last = len(rows) - 1
+    if last == 0:
+        return np.repeat(rows, len(times), axis=0).copy()
+    folded = np.abs((times + last) % (2 * last) - last)
+    low = np.minimum(folded.astype(int), last - 1)
+    share = (folded - low).reshape(-1, *[1] * (rows.ndim - 1)).astype(np.float32)
+    return rows[low] * (1.0 - share) + rows[low + 1] * share
+
+
+def _toward_rest(rotations: np.ndarray, joints: np.ndarray, keep: float) -> np.ndarray:
+    """Keep only a share of these joints' turns: at 0 they are as in the T-pose, legs straight."""
+    identity = np.array([1, 0, 0, 0, 1, 0], np.float32)
+    rows = identity + keep * (matrix_to_rotation_6d(rotations[:, joints]) - identity)
+    rotations[:, joints] = rotation_6d_to_matrix(rows)
+    return rotations
+
+
+def _hang_arms(rotations: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Arms hanging at the sides, moving a little with what they did."""
+    rotations = _toward_rest(rotations, ARMS, rng.uniform(0.0, 0.25))
+    for name, sign in (("left_shoulder", -1.0), ("right_shoulder", 1.0)):
+        angle = sign * (_REST_ARM_RAD + rng.normal(0.0, np.radians(8.0)))
+        joint = JOINT_NAMES.index(name)
+        rotations[:, joint] = axis_angle_to_matrix(np.array([0.0, 0.0, angle])) @ rotations[:, joint]
+    return rotations

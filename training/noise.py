@@ -1,0 +1,221 @@
+"""What MediaPipe makes of a body: where its 33 landmarks sit on it, what it gets wrong always, and what it gets wrong
+by the way. Measured on rendered takes (training/synthesis.py), then applied to motion that nobody rendered.
+
+1. Markers: each landmark is a joint plus an offset in the frame of the bone it rides on, fitted to MediaPipe's image
+   landmarks, so that "left_hip" means what MediaPipe means by it.
+2. Systematic part of world landmarks: a ridge regression from the true landmarks (depth comes out flat, shanks short).
+3. The rest, with its visibility, is kept as tracks of whole takes: how errors hang together over landmarks and time is
+   copied rather than modelled, left/right confusions included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from realtime.body.kinematics import forward_kinematics
+from realtime.body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES
+from realtime.body.smpl import Body
+from realtime.errors import LoadError
+from realtime.features import virtual_camera
+from training.crops import keypoint_crops
+
+LEFT_HIP, RIGHT_HIP = BLAZEPOSE_NAMES.index("left_hip"), BLAZEPOSE_NAMES.index("right_hip")
+_RIDGE = 3.0
+_MARKER_PRIOR = 20.0  # weight of the first guess, in frames
+_CLEAR = 0.6  # landmarks are fitted where MediaPipe is this sure
+
+# Landmark → (joint it sits at, joint whose frame it turns with, first guess of its offset in metres, left side).
+_SIDED = {
+    "eye_inner": ("head", "head", (0.015, 0.06, 0.10)),
+    "eye": ("head", "head", (0.03, 0.06, 0.09)),
+    "eye_outer": ("head", "head", (0.045, 0.06, 0.08)),
+    "ear": ("head", "head", (0.075, 0.03, 0.0)),
+    "shoulder": ("shoulder", "collar", (0.0, 0.0, 0.0)),
+    "elbow": ("elbow", "shoulder", (0.0, 0.0, 0.0)),
+    "wrist": ("wrist", "elbow", (0.0, 0.0, 0.0)),
+    "pinky": ("hand", "wrist", (0.0, 0.0, -0.03)),
+    "index": ("hand", "wrist", (0.02, 0.0, 0.03)),
+    "thumb": ("hand", "wrist", (-0.03, 0.0, 0.05)),
+    "hip": ("hip", "pelvis", (0.0, 0.0, 0.0)),
+    "knee": ("knee", "hip", (0.0, 0.0, 0.0)),
+    "ankle": ("ankle", "knee", (0.0, 0.0, 0.0)),
+    "heel": ("ankle", "ankle", (0.0, -0.06, -0.05)),
+    "foot_index": ("foot", "ankle", (0.0, -0.02, 0.06)),
+}
+_CENTRAL = {"nose": ("head", "head", (0.0, 0.03, 0.13)), "mouth": ("head", "head", (0.025, -0.02, 0.10))}
+
+
+@dataclass(frozen=True)
+class Markers:
+    """landmark = joints[seat] + R[carrier] · offset."""
+
+    seat: np.ndarray  # (33,) int
+    carrier: np.ndarray  # (33,) int
+    offset: np.ndarray  # (33, 3) metres
+
+    def place(self, joints: np.ndarray, transforms: np.ndarray) -> np.ndarray:
+        """joints (…, 24, 3), transforms (…, 24, 4, 4) → (…, 33, 3) metres, same frame."""
+        turned = transforms[..., self.carrier, :3, :3] @ self.offset[:, :, None].astype(transforms.dtype)
+        return joints[..., self.seat, :] + turned[..., 0]
+
+
+def first_markers() -> Markers:
+    """Where anatomy says the landmarks are."""
+    seat, carrier, offset = [], [], []
+    for name in BLAZEPOSE_NAMES:
+        side = next((s for s in ("left", "right") if s in name), "")
+        base = name.replace("left_", "").replace("right_", "").replace("mouth_left", "mouth").replace("mouth_right", "mouth")
+        at, on, where = _SIDED[base] if base in _SIDED else _CENTRAL[base]
+        for table, joint in ((seat, at), (carrier, on)):
+            table.append(JOINT_NAMES.index(joint if joint in JOINT_NAMES else f"{side}_{joint}"))
+        sign = -1.0 if side == "right" else 1.0
+        offset.append((sign * where[0], where[1], where[2]))
+    return Markers(np.array(seat), np.array(carrier), np.array(offset))
+
+
+@dataclass(frozen=True)
+class ObservedTake:
+    """One file of training/synthesis.py, with the truth worked out. T frames, camera frame, metres."""
+
+    clip: str
+    rotations: np.ndarray  # (T, 24, 3, 3)
+    trans: np.ndarray  # (T, 3)
+    betas: np.ndarray  # (10,)
+    image_size: np.ndarray  # (2,)
+    fov_deg: float
+    landmarks_px: np.ndarray  # (T, 33, 2)
+    world: np.ndarray  # (T, 33, 3)
+    visibility: np.ndarray  # (T, 33)
+    detected: np.ndarray  # (T,) bool
+    joints: np.ndarray  # (T, 24, 3) in the camera frame, with trans
+    transforms: np.ndarray  # (T, 24, 4, 4)
+
+    @property
+    def focal_px(self) -> float:
+        return float(self.image_size[0] / (2.0 * np.tan(np.radians(self.fov_deg) / 2.0)))
+
+
+def load_takes(folder: Path | str, body: Body) -> list[ObservedTake]:
+    """Every whole take in a folder. Raises LoadError when there is none."""
+    files = sorted(Path(folder).glob("take_*.npz"))
+    files = [file for file in files if not file.name.endswith(".tmp.npz")]
+    if not files:
+        raise LoadError(f"{folder}: no takes here; make them with python -m training.synthesis --out {folder}")
+    takes = []
+    for file in files:
+        with np.load(file, allow_pickle=False) as data:
+            arrays = {key: data[key] for key in data.files}
+        rotations = arrays.pop("rotations").astype(np.float32)
+        joints, transforms = forward_kinematics(body, rotations, arrays["betas"])
+        shift = arrays["trans"] - joints[:, 0]
+        transforms[..., :3, 3] += shift[:, None]
+        takes.append(
+            ObservedTake(
+                clip=str(arrays.pop("clip")),
+                fov_deg=float(arrays.pop("fov_deg")),
+                rotations=rotations,
+                joints=joints + shift[:, None],
+                transforms=transforms,
+                **arrays,
+            )
+        )
+    return takes
+
+
+def fit_markers(takes: list[ObservedTake], rounds: int = 3) -> Markers:
+    """Offsets that bring the projected markers onto MediaPipe's image landmarks, robustly, linear in the offset."""
+    start = first_markers()
+    offset = start.offset.copy()
+    for landmark in range(33):
+        rows, targets, scales, weights = [], [], [], []
+        for take in takes:
+            ok = take.detected & (take.visibility[:, landmark] > _CLEAR)
+            if not ok.any():
+                continue
+            u = (take.landmarks_px[ok, landmark] - take.image_size / 2.0) / take.focal_px
+            R = take.transforms[ok, start.carrier[landmark], :3, :3]
+            J = take.joints[ok, start.seat[landmark]]
+            # (R δ)_xy − u (R δ)_z = u J_z − J_xy: metres in the plane of the joint
+            rows.append(R[:, :2] - u[:, :, None] * R[:, 2:3])
+            targets.append(u * J[:, 2:] - J[:, :2])
+            weights.append(take.visibility[ok, landmark])
+        A, b, w = np.concatenate(rows), np.concatenate(targets), np.concatenate(weights)
+        for _ in range(rounds):
+            residual = np.linalg.norm(np.einsum("nij,j->ni", A, offset[landmark]) - b, axis=1)
+            scales = w * np.minimum(1.0, 0.04 / np.maximum(residual, 1e-6))  # Huber at 4 cm
+            prior = _MARKER_PRIOR * np.eye(3)
+            gram = np.einsum("n,nij,nik->jk", scales, A, A) + prior
+            offset[landmark] = np.linalg.solve(
+                gram, np.einsum("n,nij,ni->j", scales, A, b) + prior @ start.offset[landmark]
+            )
+    return Markers(start.seat, start.carrier, offset)
+
+
+@dataclass(frozen=True)
+class NoiseModel:
+    """Applies MediaPipe's errors to true landmarks."""
+
+    markers: Markers
+    systematic: np.ndarray  # (100, 99): true world landmarks and 1 → MediaPipe's
+    image_tracks: list[np.ndarray]  # (T, 33, 2) in diagonals of the true landmarks' box
+    world_tracks: list[np.ndarray]  # (T, 33, 3) metres
+    visibility_tracks: list[np.ndarray]  # (T, 33)
+
+    def sample(self, steps: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Error tracks at frame numbers `steps` (T,), from a random take: image (T, 33, 2), world (T, 33, 3), visibility."""
+        index = int(rng.integers(len(self.image_tracks)))
+        last = len(self.image_tracks[index]) - 1
+        where = rng.uniform(0, last) + steps
+        folded = np.abs((where + last) % (2 * last) - last).astype(int)
+        strength = rng.uniform(0.6, 1.25)
+        return (
+            strength * self.image_tracks[index][folded],
+            strength * self.world_tracks[index][folded],
+            self.visibility_tracks[index][folded],
+        )
+
+
+def world_truth(markers: Markers, take: ObservedTake, crops: np.ndarray) -> np.ndarray:
+    """(T, 33, 3): the markers about the middle of the hips, in the ray frame of each frame's crop."""
+    placed = markers.place(take.joints, take.transforms)
+    R_cam_ray, _ = virtual_camera(crops, np.broadcast_to(take.image_size, (len(crops), 2)), take.fov_deg)
+    centred = placed - placed[:, [LEFT_HIP, RIGHT_HIP]].mean(axis=1, keepdims=True)
+    return centred @ R_cam_ray
+
+
+def project(points_cam: np.ndarray, image_size: np.ndarray, fov_deg: np.ndarray | float) -> np.ndarray:
+    """(…, K, 3) metres, image_size (…, 2), fov (…) → (…, K, 2) pixels."""
+    focal = image_size[..., 0] / (2.0 * np.tan(np.radians(fov_deg) / 2.0))
+    flat = points_cam[..., :2] / np.maximum(points_cam[..., 2:], 0.1)
+    return flat * np.asarray(focal)[..., None, None] + image_size[..., None, :] / 2.0
+
+
+def fit_noise(takes: list[ObservedTake], markers: Markers) -> NoiseModel:
+    """Systematic part by ridge regression, the rest as tracks; takes that MediaPipe hardly saw are left out."""
+    takes = [take for take in takes if take.detected.mean() > 0.6]
+    truths, seen = [], []
+    for take in takes:
+        rows = take.detected
+        crops, _ = keypoint_crops(take.landmarks_px, take.visibility)
+        truths.append(world_truth(markers, take, crops)[rows].reshape(-1, 99))
+        seen.append(take.world[rows].reshape(-1, 99))
+    A = np.concatenate(truths)
+    A = np.hstack([A, np.ones((len(A), 1))])
+    B = np.concatenate(seen)
+    # Toward "as it is": the regression says only how MediaPipe departs from the truth.
+    systematic = np.linalg.solve(A.T @ A / len(A) * 100 + _RIDGE * np.eye(100), A.T @ (B - A[:, :99]) / len(A) * 100)
+    systematic[:99] += np.eye(99)
+
+    image_tracks, world_tracks, visibility_tracks = [], [], []
+    for take, truth, world in zip(takes, truths, seen, strict=True):
+        rows = take.detected
+        true_px = project(markers.place(take.joints, take.transforms), take.image_size, take.fov_deg)[rows]
+        diagonal = np.hypot(*np.moveaxis(np.ptp(true_px, axis=1), -1, 0))[:, None, None]
+        image_tracks.append(((take.landmarks_px[rows] - true_px) / diagonal).astype(np.float32))
+        expected = np.hstack([truth, np.ones((len(truth), 1))]) @ systematic
+        world_tracks.append((world - expected).reshape(-1, 33, 3).astype(np.float32))
+        visibility_tracks.append(take.visibility[rows])
+    return NoiseModel(markers, systematic, image_tracks, world_tracks, visibility_tracks)
