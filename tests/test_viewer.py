@@ -12,7 +12,8 @@ import pytest
 from viewer_stream import BODY, Stage, image_message, pose_message, posed
 
 from realtime import child
-from realtime.messages import encode_image, encode_pose
+from realtime.clock import clock_id
+from realtime.messages import StatusMessage, encode_image, encode_pose, encode_status
 from realtime.viewer.stream import LiveStream
 
 ENVIRONMENT = {
@@ -22,11 +23,21 @@ ENVIRONMENT = {
 }
 
 
-def viewer(*arguments, **settings):
-    command = [sys.executable, "-m", "realtime.viewer", *map(str, arguments)]
-    return subprocess.Popen(
-        command, env=ENVIRONMENT | settings, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+@pytest.fixture
+def viewer():
+    """Starts viewers; none is left behind, whatever the test found."""
+    started = []
+
+    def start(*arguments, **settings):
+        command = [sys.executable, "-m", "realtime.viewer", *map(str, arguments)]
+        pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen(command, env=ENVIRONMENT | settings, **pipes))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 def finished(process, timeout_s=60):
@@ -51,7 +62,7 @@ def body_file(tmp_path_factory):
     return path
 
 
-def test_snapshots_of_a_live_stream_show_the_body_the_picture_and_motion(tmp_path, body_file):
+def test_snapshots_of_a_live_stream_show_the_body_the_picture_and_motion(viewer, tmp_path, body_file):
     with Stage(pose=posed()) as stage:
         process = viewer(
             *("--connect", stage.address, "--body", body_file, "--width", 640, "--height", 320),
@@ -71,7 +82,7 @@ def test_snapshots_of_a_live_stream_show_the_body_the_picture_and_motion(tmp_pat
     assert blue[1] > blue[0] + 150
 
 
-def test_without_a_display_it_says_so_and_ends_with_its_own_code():
+def test_without_a_display_it_says_so_and_ends_with_its_own_code(viewer):
     started = time.monotonic()
     code, said = finished(viewer("--connect", "tcp://127.0.0.1:9"))
     assert code == child.EXIT_NO_DISPLAY and time.monotonic() - started < 30
@@ -92,7 +103,7 @@ def test_without_a_display_it_says_so_and_ends_with_its_own_code():
         (("--snapshot", "out.png", "--body", "pyproject.toml"), 4, "not an SMPL"),
     ],
 )
-def test_bad_arguments_are_named(arguments, code, message):
+def test_bad_arguments_are_named(viewer, arguments, code, message):
     found, said = finished(viewer(*arguments))
     assert found == code and message in said and "Traceback" not in said
 
@@ -109,11 +120,14 @@ def test_it_ends_with_its_parent(tmp_path):
         time.sleep(0.3)
         assert process.poll() is None
         process.stdin.close()
-        assert process.wait(timeout=10) == 0
+        try:
+            assert process.wait(timeout=10) == 0
+        finally:
+            process.kill()
         until(lambda: not stage.poses_wanted)
 
 
-def test_a_window_opens_on_a_display_and_ends_when_asked(body_file):
+def test_a_window_opens_on_a_display_and_ends_when_asked(viewer, body_file):
     if shutil.which("Xvfb") is None:
         pytest.skip("Xvfb (Debian package xvfb) is not installed")
     read, write = os.pipe()
@@ -164,7 +178,14 @@ def test_numbers_of_a_stream_that_comes_stops_and_comes_again():
         stage.state = "held"
         receive(stream, lambda: stream.state == "held")
         stage.silent = True
-        receive(stream, lambda: stream.state == "waiting")  # the last pose is no longer anybody's
+        status = {"t_publish_ns": time.monotonic_ns(), "clock": clock_id(), "state": "lost"}
+        trouble = StatusMessage(
+            seq=0, camera={"state": "reconnecting"}, drops={"late": 3, "bad": 1}, **status
+        )
+        stage.raw.append(encode_status(trouble))
+        numbers = receive(stream, lambda: stream.state == "waiting")  # the last pose is nobody's any more
+        assert address in numbers.detail and "camera reconnecting" in numbers.detail
+        assert "dropped 4" in numbers.numbers
     with Stage(address):
         receive(stream, lambda: stream.state == "tracking")
     stream.close()

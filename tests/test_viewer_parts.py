@@ -133,6 +133,16 @@ def test_the_panel_draws_the_skeleton_where_it_was_seen_and_tells_sides_and_visi
     assert marked[0] > 2 * marked[1] > 100
 
 
+def test_the_picture_of_a_stream_that_stopped_does_not_look_live():
+    message = image_message(pose_message(posed()))
+    picture = Picture(NOBODY.image, message.landmarks, message.visibility)
+    waiting = Numbers("waiting", "", "", "")
+    shown = draw_panel(WIDTH + 32, HEIGHT + 104 + 32, picture, waiting)[16 : 16 + HEIGHT, 16 : 16 + WIDTH]
+    assert (shown == 21).all()  # 70, dimmed, and no skeleton
+    live = draw_panel(WIDTH + 32, HEIGHT + 104 + 32, picture, NUMBERS)
+    assert (live[16 : 16 + HEIGHT, 16 : 16 + WIDTH] == 70).all(axis=2).mean() > 0.9
+
+
 def test_the_panel_says_the_state_in_its_own_colour():
     panels = {
         state: draw_panel(500, 200, None, Numbers(state, "", "", "")).reshape(-1, 3).astype(int)

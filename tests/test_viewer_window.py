@@ -56,6 +56,11 @@ def test_a_body_that_is_not_tracked_looks_it_and_goes(window):
     held = drawn(window, 21.0, "held")[:, :320]
     assert tinted(tracked, "left").sum() > 800 and tinted(held, "left").sum() == 0
     assert np.abs(held.astype(int) - tracked).max(axis=2).astype(bool).sum() > 2000
+    fading = drawn(window, 21.05, "lost", posed(True), trans=np.zeros(3, np.float32))[:, :320]
+    silhouette = [(pane.max(axis=2) > 60) & (np.indices(pane.shape[:2])[0] < 140) for pane in (held, fading)]
+    assert (silhouette[0] & silhouette[1]).sum() > 0.5 * silhouette[
+        0
+    ].sum()  # it fades where it was last seen
     gone = drawn(window, 23.0, "lost")[:, :320]
     assert gone.max() < 130  # nothing brighter than the grid: no frozen body
     back = drawn(window, 24.0, "tracking", posed())[:, :320]

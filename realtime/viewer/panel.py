@@ -15,6 +15,7 @@ from realtime.viewer.shading import BACKGROUND, LEFT, RIGHT, SKIN
 
 MARGIN_PX = 16
 TEXT_PX = 104  # height of the numbers below the picture
+OLD = 0.3  # brightness of the last picture of a stream that has stopped
 HIDDEN = 0.5  # a landmark that is less visible than this is drawn thin and dark
 
 _STATE_COLOURS = {
@@ -52,6 +53,8 @@ def draw_panel(width: int, height: int, picture: Picture | None, numbers: Number
     """(height, width, 3) uint8, RGB: the picture with its skeleton above, the numbers below."""
     panel = np.full((height, width, 3), np.round(BACKGROUND * 255), np.uint8)
     if picture is not None:
+        if numbers.state == "waiting":  # an old picture must not look like a live one
+            picture = Picture((picture.image * OLD).astype(np.uint8), None, None)
         _draw_picture(panel, picture)
     _draw_numbers(panel, numbers)
     return panel

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import sys
+import tempfile
 from typing import Any
 
 import numpy as np
@@ -141,6 +144,9 @@ class BodyScene:
 def _open_window(width: int, height: int, visible: bool, title: str) -> Any:
     if visible:
         check_display()
+    if sys.platform.startswith("linux"):
+        # Without it libwayland, which is asked first, writes an "error:" to stderr that is none.
+        os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
     visualizer = o3d.visualization.VisualizerWithKeyCallback()
     said = io.StringIO()
     # Open3D speaks through Python's stdout; where no display answers it says so, and draws into a hidden

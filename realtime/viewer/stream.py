@@ -14,6 +14,7 @@ from realtime.messages import ImageMessage, PoseMessage, StatusMessage
 from realtime.viewer.panel import Numbers, Picture
 
 SILENT_S = 0.7  # no pose for this long: the body on the screen is no longer anybody's
+STATUS_S = 3.0  # a status message, sent once a second, is believed for this long
 RATE_S = 2.0  # rates and latencies are those of this time
 _MAX_LATENCY_MS = 60_000.0  # beyond: stamps of a clip's own time line (--every-frame), not a latency
 
@@ -70,9 +71,10 @@ class LiveStream:
         self._forget(time.monotonic())
         state, pose = self.state, self.pose
         if state == "waiting" or pose is None:
-            detail = f"for {self.address}{self._why_silent()}"
+            detail = f"for {self.address}"
         else:
             detail = f"person {pose.person}   score {pose.score:.2f}"
+        detail += self._camera_trouble()
         latencies = [latency for _, latency in self._drawn if latency is not None]
         latency = f"{np.median(latencies):.0f} ms" if latencies else "-"
         parts = [f"{self._fps():.1f} fps", f"capture to render {latency}", f"dropped {self._dropped()}"]
@@ -101,11 +103,12 @@ class LiveStream:
         self.picture = Picture(image, message.landmarks, message.visibility)
         return True
 
-    def _why_silent(self) -> str:
-        """What the status message says, while it is a fresh one."""
-        if self.status is None or time.monotonic() - self._status_at_s > 3.0:
+    def _camera_trouble(self) -> str:
+        """What the status message says of the camera when it is not live, while that is news."""
+        if self.status is None or time.monotonic() - self._status_at_s > STATUS_S:
             return ""
-        return f"   {self.status.state}"
+        camera = self.status.camera.get("state", "live")
+        return "" if camera == "live" else f"   camera {camera}"
 
     def _fps(self) -> float:
         if len(self._drawn) < 2:

@@ -45,7 +45,12 @@ class ViewerWindow:
         self._listen_to_mouse()
 
     def set_pose(self, t_s: float, pose: PoseMessage) -> bool:
-        """Take over the newest pose at time t_s. False, and nothing changed, when it cannot be drawn."""
+        """Take over the newest pose at time t_s. False, and nothing changed, when it cannot be drawn.
+
+        A pose in state "lost" is nobody's: the last one stays until it has faded.
+        """
+        if pose.state == "lost":
+            return True
         betas = pose.betas if pose.body == self._body.id else np.zeros(10, np.float32)
         rotations = axis_angle_to_matrix(pose.pose)
         with np.errstate(over="ignore", invalid="ignore"):
