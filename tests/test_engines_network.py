@@ -267,6 +267,17 @@ def test_every_parameter_learns():
         assert parameter.grad.any(), name
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_dropout_acts_in_training_only(dropout):
+    model = network(width=32, head_width=16, groups=4, dropout=dropout)
+    strip, pose, dt_ms = torch.randn(4, 32), some_pose(4), torch.full((4,), 90.0)
+    for head in (lambda: model.f3d(strip), lambda: model.dynamics(strip, pose, dt_ms)):
+        model.eval()
+        assert torch.equal(head(), head())
+        model.train()
+        assert torch.equal(head(), head()) == (dropout == 0)
+
+
 @pytest.mark.parametrize(
     "change",
     [
