@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 import cv2
@@ -10,16 +11,19 @@ import numpy as np
 from realtime.bus.publisher import Publisher
 from realtime.clock import clock_id
 from realtime.config import BusConfig
-from realtime.messages import ImageMessage, encode_image
+from realtime.messages import ImageMessage, MessageError, encode_image
 from realtime.observation import Frame, Observation, State
 
 JPEG_QUALITY = 75
+
+log = logging.getLogger(__name__)
 
 
 class PictureSender:
     """Sends at most `config.image_fps` pictures per second, and none while nobody subscribes to them."""
 
     def __init__(self, publisher: Publisher, config: BusConfig) -> None:
+        self.invalid = 0  # pictures that could not be sent; the stream must not end over one
         self._publisher = publisher
         self._interval_ns = round(1e9 / config.image_fps)
         self._width = config.image_width
@@ -31,9 +35,16 @@ class PictureSender:
         now_ns = time.monotonic_ns()
         if now_ns < self._due_ns or not frame.image.size or not self._publisher.wants("image"):
             return False
-        # On a steady grid, so that 15 of 30 fps are every second frame and not every third.
-        self._due_ns = max(self._due_ns + self._interval_ns, now_ns - self._interval_ns // 4)
-        self._publisher.publish(encode_image(self._message(frame, observation, state)))
+        # On a steady grid: 15 of 30 fps are every second frame, also where frames do not come exactly on time.
+        self._due_ns = max(self._due_ns + self._interval_ns, now_ns + self._interval_ns * 3 // 4)
+        try:
+            message = self._message(frame, observation, state)
+        except MessageError as error:
+            if not self.invalid:
+                log.warning("picture of frame %d not sent: %s", frame.index, error)
+            self.invalid += 1
+            return False
+        self._publisher.publish(encode_image(message))
         self._seq += 1
         return True
 

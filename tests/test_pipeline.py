@@ -330,6 +330,5 @@ def test_the_shipped_clip_is_tracked_with_the_shipped_model(address, tmp_path):
     head_above_feet = data["joints"][:, [7, 8], 1].mean(axis=1) - data["joints"][:, 15, 1]
     assert np.median(head_above_feet) > 0.8  # metres: y points down
     assert 0.5 < np.median(data["trans"][:, 2]) < 20
-    assert tuple(
-        json.loads((tmp_path / "s.json").read_text())["engine"][key] for key in ("feature_dim", "feature_version")
-    ) == (FEATURE_DIM, FEATURE_VERSION)
+    engine = json.loads((tmp_path / "s.json").read_text())["engine"]
+    assert (engine["feature_dim"], engine["feature_version"]) == (FEATURE_DIM, FEATURE_VERSION)

@@ -10,8 +10,8 @@ from realtime.summary import STAGES, Samples, Stamps, Summary, Tally, plain
 
 
 def stamps(start_ns=0, own_ns=15_000_000):
-    ms = 1_000_000
-    return Stamps(start_ns, start_ns + 2 * ms, start_ns + 22 * ms, own_ns, start_ns + 25 * ms, start_ns + 26 * ms)
+    perception_start, perception_end, estimated, sent = (start_ns + ms * 1_000_000 for ms in (2, 22, 25, 26))
+    return Stamps(start_ns, perception_start, perception_end, own_ns, estimated, sent)
 
 
 def test_percentiles_are_numpys():
