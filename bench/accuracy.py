@@ -27,7 +27,14 @@ from realtime.estimator import Estimator
 from realtime.perception import make_perception
 from realtime.perception.tracking import Tracker
 from realtime.view import perceive
-from training.metrics import LIMB_JOINTS, LIMB_LANDMARKS, acceleration_error_mm, knee_flexion_deg, mpjpe_mm, pa_mpjpe_mm
+from training.metrics import (
+    LIMB_JOINTS,
+    LIMB_LANDMARKS,
+    acceleration_error_mm,
+    knee_flexion_deg,
+    mpjpe_mm,
+    pa_mpjpe_mm,
+)
 from training.motion import DEFAULT_MOTION, FPS, load_clips
 from training.synthesis import Observer, Take, clip_weights, draw_take
 
@@ -131,7 +138,9 @@ def summarise(results: list[TakeResult]) -> dict:
         difference = np.array([r.errors["stream"][metric] - r.errors[ROWS[0]][metric] for r in results])
         paired[metric] = {
             "mean": float(difference.mean()),
-            "standard_error": float(difference.std(ddof=1) / np.sqrt(len(difference))) if len(results) > 1 else None,
+            "standard_error": float(difference.std(ddof=1) / np.sqrt(len(difference)))
+            if len(results) > 1
+            else None,
         }
     overall = means(results)
     return {
@@ -151,12 +160,17 @@ def summarise(results: list[TakeResult]) -> dict:
 
 
 def report(summary: dict, model_id: str) -> None:
-    print(f"model {model_id}: {summary['takes']} takes, {summary['tracked']} of {summary['frames']} frames tracked\n")
+    print(
+        f"model {model_id}: {summary['takes']} takes, {summary['tracked']} of {summary['frames']} frames tracked\n"
+    )
     table = [[row, *(f"{summary['rows'][row][m]:.1f}" for m in METRICS)] for row in ROWS]
     table.append(["stream / MediaPipe", *(f"{summary['ratio_to_mediapipe'][m]:.2f}" for m in METRICS)])
     pairs = summary["paired_difference"]
     table.append(
-        ["stream − MediaPipe, paired", *(f"{pairs[m]['mean']:+.1f} ± {pairs[m]['standard_error'] or 0:.1f}" for m in METRICS)]
+        [
+            "stream − MediaPipe, paired",
+            *(f"{pairs[m]['mean']:+.1f} ± {pairs[m]['standard_error'] or 0:.1f}" for m in METRICS),
+        ]
     )
     print_table(["", "MPJPE mm", "PA-MPJPE mm", "accel mm/frame²"], table)
     for title, groups in (("view", summary["by_view"]), ("subject", summary["by_subject"])):

@@ -1,7 +1,7 @@
 """How close a recording of the demo clip came to the true motion that the clip was rendered from.
 
-    python run_live.py --source demo --record demo.npz
-    python -m bench.demo demo.npz
+python run_live.py --source demo --record demo.npz
+python -m bench.demo demo.npz
 """
 
 from __future__ import annotations
@@ -20,16 +20,22 @@ def compare(recording: Path) -> str:
     """One paragraph. Raises LoadError for a file that is no recording of the demo clip."""
     try:
         with np.load(recording, allow_pickle=False) as data:
-            index, joints, trans, tracked = (data[key] for key in ("frame_index", "joints", "trans", "tracked"))
+            index, joints, trans, tracked = (
+                data[key] for key in ("frame_index", "joints", "trans", "tracked")
+            )
     except (OSError, ValueError, KeyError) as error:
-        raise LoadError(f"{recording}: not a recording of hmmr-live ({error}); make one with --record") from None
+        raise LoadError(
+            f"{recording}: not a recording of hmmr-live ({error}); make one with --record"
+        ) from None
     with np.load(asset("demo_truth.npz"), allow_pickle=False) as truth:
         true_joints, true_trans = truth["joints"], truth["trans"]
     rows = index % len(true_joints)  # the clip may have been played in a loop
     if not tracked.any():
         raise LoadError(f"{recording}: nobody was tracked in it; was it recorded with --source demo?")
     predicted, true = joints[:, LIMB_JOINTS], true_joints[rows][:, LIMB_JOINTS]
-    in_order = tracked[:-2] & tracked[1:-1] & tracked[2:] & (np.diff(index, n=2) == 0) & (np.diff(index)[:-1] == 1)
+    in_order = (
+        tracked[:-2] & tracked[1:-1] & tracked[2:] & (np.diff(index, n=2) == 0) & (np.diff(index)[:-1] == 1)
+    )
     lines = [
         f"against the true motion of the demo clip ({len(index)} frames, {tracked.mean():.1%} tracked):",
         f"  joints (12 limbs): {mpjpe_mm(predicted, true)[tracked].mean():.0f} mm MPJPE, "

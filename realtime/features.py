@@ -22,7 +22,9 @@ _IMAGE_LIMIT = 2.5  # half crops; landmarks guessed far outside the picture are 
 _WORLD_LIMIT_M = 2.0
 
 
-def virtual_camera(crop: np.ndarray, image_size: np.ndarray, fov_deg: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+def virtual_camera(
+    crop: np.ndarray, image_size: np.ndarray, fov_deg: np.ndarray | float
+) -> tuple[np.ndarray, np.ndarray]:
     """The camera turned toward the crop.
 
     crop (…, 3) [cx, cy, side] pixels, image_size (…, 2) [W, H] pixels, fov_deg horizontal.

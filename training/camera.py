@@ -40,7 +40,9 @@ def random_rotation(rng: np.random.Generator, azimuth_rad: float) -> np.ndarray:
     pitch = rng.normal(np.radians(6.0), np.radians(10.0))  # mostly from a little above
     roll = rng.normal(0.0, np.radians(2.5))
     turn = axis_angle_to_matrix(np.array([0.0, azimuth_rad, 0.0]))
-    tilt = axis_angle_to_matrix(np.array([pitch, 0.0, 0.0])) @ axis_angle_to_matrix(np.array([0.0, 0.0, roll]))
+    tilt = axis_angle_to_matrix(np.array([pitch, 0.0, 0.0])) @ axis_angle_to_matrix(
+        np.array([0.0, 0.0, roll])
+    )
     return (tilt @ FRONT @ turn).astype(np.float32)
 
 

@@ -18,7 +18,9 @@ def keypoint_crops(landmarks_px: np.ndarray, visibility: np.ndarray) -> tuple[np
     return np.concatenate([(low + high) / 2.0, CROP_PER_DIAGONAL * diagonal[..., None]], axis=-1), enough
 
 
-def smooth_crops(landmarks_px: np.ndarray, visibility: np.ndarray, dt_s: np.ndarray, tau_s: float) -> np.ndarray:
+def smooth_crops(
+    landmarks_px: np.ndarray, visibility: np.ndarray, dt_s: np.ndarray, tau_s: float
+) -> np.ndarray:
     """(B, T, 33, 2), (B, T, 33), dt_s (B, T) since the frame before → smoothed crops (B, T, 3).
 
     A sequence whose first frames show too little starts at its first good one.

@@ -20,7 +20,7 @@ from training.camera import random_azimuth, random_rotation
 from training.crops import smooth_crops
 from training.motion import FPS, SWAP_SIDES, mirror
 from training.noise import LEFT_HIP, RIGHT_HIP, NoiseModel, ObservedTake, project
-from training.synthesis import BETA_SD, PICTURES
+from training.synthesis import BETA_SD, FOVS_DEG, PICTURES
 
 BOX_TAU_S = PerceptionConfig().box_tau_ms / 1000.0
 MAX_AHEAD_FRAMES = 6.0  # 200 ms at 30 fps
@@ -94,7 +94,7 @@ class TrainingData:
         dt_s = np.empty((count, frames))
         dt_ahead = rng.uniform(-MAX_AHEAD_FRAMES, MAX_AHEAD_FRAMES, (count, frames))
         size = np.empty((count, 2))
-        fov = rng.uniform(45.0, 75.0, count)
+        fov = rng.uniform(*FOVS_DEG, count)
         image_noise = np.empty((count, frames, 33, 2))
         world_noise = np.empty((count, frames, 33, 3))
         visibility = np.empty((count, frames, 33))
@@ -127,7 +127,18 @@ class TrainingData:
         flat = np.concatenate([centred.reshape(count, frames, 99), np.ones((count, frames, 1))], axis=-1)
         world = (flat @ self._noise.systematic).reshape(count, frames, 33, 3) + world_noise
         return self._finish(
-            rotations, ahead, dt_ahead, betas, joints + shift[:, :, None], landmarks_px, world, visibility, crops, sizes, fovs, dt_s
+            rotations,
+            ahead,
+            dt_ahead,
+            betas,
+            joints + shift[:, :, None],
+            landmarks_px,
+            world,
+            visibility,
+            crops,
+            sizes,
+            fovs,
+            dt_s,
         )
 
     def _from_takes(self, count: int) -> Batch:
@@ -141,7 +152,9 @@ class TrainingData:
             seen = np.flatnonzero(take.detected)
             elapsed = np.diff(rows, prepend=rows[0] - 1.0)
             rows = np.abs((rows + last) % (2 * last) - last).astype(int)
-            rows = seen[np.abs(rows[:, None] - seen[None]).argmin(axis=1)]  # live, frames without a person are skipped
+            rows = seen[
+                np.abs(rows[:, None] - seen[None]).argmin(axis=1)
+            ]  # live, frames without a person are skipped
             shift = np.round(rng.uniform(-MAX_AHEAD_FRAMES, MAX_AHEAD_FRAMES, frames)).astype(int)
             ahead_rows = np.clip(rows + shift, 0, last)
             direction = np.where(np.diff(rows, append=rows[-1]) >= 0, 1.0, -1.0)
@@ -180,7 +193,19 @@ class TrainingData:
         )
 
     def _finish(
-        self, rotations, ahead, dt_ahead, betas, joints, landmarks_px, world, visibility, crops, sizes, fovs, dt_s
+        self,
+        rotations,
+        ahead,
+        dt_ahead,
+        betas,
+        joints,
+        landmarks_px,
+        world,
+        visibility,
+        crops,
+        sizes,
+        fovs,
+        dt_s,
     ) -> Batch:
         """Camera frame and pixels → ray frame and features; some landmarks are lost on purpose."""
         rng = self._rng
@@ -195,7 +220,9 @@ class TrainingData:
             lost = rng.uniform(size=33) < rng.uniform(0.05, 0.5)
             spell = np.sort(rng.integers(0, visibility.shape[1] + 1, 2))
             visibility[row, spell[0] : spell[1], lost] = 0.0
-        features = assemble_features(normalise_landmarks(landmarks_px, crops, sizes, guess), world, visibility, dt_s)
+        features = assemble_features(
+            normalise_landmarks(landmarks_px, crops, sizes, guess), world, visibility, dt_s
+        )
         keypoints = normalise_landmarks(project(joints, sizes, fovs), crops, sizes, guess)
         return Batch(
             features,
@@ -224,4 +251,9 @@ def _mirror_take(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _join(first: Batch, second: Batch) -> Batch:
-    return Batch(*(np.concatenate([getattr(first, name), getattr(second, name)]) for name in Batch.__dataclass_fields__))
+    return Batch(
+        *(
+            np.concatenate([getattr(first, name), getattr(second, name)])
+            for name in Batch.__dataclass_fields__
+        )
+    )

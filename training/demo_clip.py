@@ -50,8 +50,8 @@ def main() -> None:
     body = load_body(None)
     clip = next(c for c in load_clips(options.motion, "eval") if c.name == options.clip)
     take = demo_take(clip, options.seconds)
-    renderer = PersonRenderer(body, WIDTH, HEIGHT)
-    renderer.new_look(np.random.default_rng(LOOK_SEED))
+    renderer = PersonRenderer(body)
+    renderer.new_look(np.random.default_rng(LOOK_SEED), WIDTH, HEIGHT)
     video = options.out / "demo.mp4"
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"mp4v"), FPS, (WIDTH, HEIGHT))
     for rotations, trans in zip(take.rotations, take.trans, strict=True):

@@ -76,7 +76,9 @@ def learning_rate(step: int, steps: int) -> float:
 
 def train(model: HMMRLive, loss: WindowLoss, loader: DataLoader, steps: int, work: Path) -> nn.Module:
     """Run or resume the training. Returns the averaged model."""
-    optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98))
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=PEAK_RATE, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98)
+    )
     average = copy.deepcopy(model).eval()
     done = 0
     checkpoint = work / "checkpoint.pt"
@@ -144,7 +146,9 @@ def main() -> None:
     markers = fit_markers(takes)
     noise = fit_noise(takes, markers)
     clips = load_clips(options.motion, "train")
-    print(f"{len(takes)} rendered takes, {len(clips)} clips, {sum(len(c.trans) for c in clips) / 1800:.1f} min of motion")
+    print(
+        f"{len(takes)} rendered takes, {len(clips)} clips, {sum(len(c.trans) for c in clips) / 1800:.1f} min of motion"
+    )
     config = NetworkConfig(
         feature_dim=FEATURE_DIM,
         feature_version=FEATURE_VERSION,
@@ -156,9 +160,18 @@ def main() -> None:
     model = HMMRLive(config)
     seed = options.seed + int(np.random.default_rng(options.seed).integers(1 << 30))
     data = TrainingData(
-        body, MotionBank(clips), noise, takes, batch=BATCH, frames=FRAMES, rendered_share=RENDERED_SHARE, seed=seed
+        body,
+        MotionBank(clips),
+        noise,
+        takes,
+        batch=BATCH,
+        frames=FRAMES,
+        rendered_share=RENDERED_SHARE,
+        seed=seed,
     )
-    loader = DataLoader(_Windows(data), batch_size=None, num_workers=1, prefetch_factor=4, persistent_workers=True)
+    loader = DataLoader(
+        _Windows(data), batch_size=None, num_workers=1, prefetch_factor=4, persistent_workers=True
+    )
     started = time.monotonic()
     trained = train(model, WindowLoss(body, markers), loader, options.steps, options.work)
     provenance = {

@@ -28,7 +28,15 @@ W_HALLUCINATED = 0.3  # share of the single-frame losses on the hallucinated str
 DYNAMICS_EVERY, HALLUCINATED_EVERY = 2, 4
 
 # Joints near the root move everything; head, wrists and ankles move nothing but themselves and would stay at the mean.
-_ROTATION_WEIGHT = {"pelvis": 3.0, "head": 2.0, "neck": 1.5, "ankle": 1.5, "wrist": 1.5, "hand": 0.2, "foot": 0.3}
+_ROTATION_WEIGHT = {
+    "pelvis": 3.0,
+    "head": 2.0,
+    "neck": 1.5,
+    "ankle": 1.5,
+    "wrist": 1.5,
+    "hand": 0.2,
+    "foot": 0.3,
+}
 
 
 class WindowLoss(nn.Module):
@@ -56,7 +64,9 @@ class WindowLoss(nn.Module):
     def rotation_error(self, pose: Tensor, true: Tensor) -> Tensor:
         return (((pose - true) ** 2).sum(dim=(-1, -2)) * self.rotation_weight).sum(-1).mean()
 
-    def single(self, model: HMMRLive, theta6d: Tensor, batch: dict[str, Tensor], true_points: Tensor) -> dict[str, Tensor]:
+    def single(
+        self, model: HMMRLive, theta6d: Tensor, batch: dict[str, Tensor], true_points: Tensor
+    ) -> dict[str, Tensor]:
         """Losses of one reading of f3D on (B, T)."""
         camera, pose, betas = model.decode(theta6d)
         points = self.points(pose, betas)
@@ -71,7 +81,9 @@ class WindowLoss(nn.Module):
             "shape": W_CONSTANT_SHAPE * (betas.diff(dim=1) ** 2).mean(),
         }
 
-    def dynamics(self, model: HMMRLive, strip: Tensor, theta6d: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def dynamics(
+        self, model: HMMRLive, strip: Tensor, theta6d: Tensor, batch: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
         """Losses of fΔt from the network's own pose: what is learned is the change, not the pose once more."""
         _, pose, betas = model.decode(theta6d.detach())
         ahead = model.dynamics(strip, pose, batch["dt_ahead_ms"])
@@ -83,13 +95,17 @@ class WindowLoss(nn.Module):
 
     def forward(self, model: HMMRLive, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         out = model(batch["features"])
-        true_points = self.points(batch["rotations"], batch["betas"][:, None].expand(*batch["features"].shape[:2], 10))
+        true_points = self.points(
+            batch["rotations"], batch["betas"][:, None].expand(*batch["features"].shape[:2], 10)
+        )
         parts = self.single(model, out.theta6d, batch, true_points)
         some = slice(None, None, DYNAMICS_EVERY)
         parts |= self.dynamics(model, out.movie_strip[:, some], out.theta6d[:, some], _frames(batch, some))
         parts["hallucination"] = W_HALLUCINATION * ((out.hallucinated - out.encoded.detach()) ** 2).mean()
         some = slice(None, None, HALLUCINATED_EVERY)
-        guessed = self.single(model, model.f3d(out.hallucinated[:, some]), _frames(batch, some), true_points[:, some])
+        guessed = self.single(
+            model, model.f3d(out.hallucinated[:, some]), _frames(batch, some), true_points[:, some]
+        )
         for name in ("keypoints", "points", "rotations"):
             parts[f"single_{name}"] = W_HALLUCINATED * guessed[name]
         total = torch.stack(list(parts.values())).sum()

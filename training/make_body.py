@@ -52,9 +52,19 @@ JOINT_BONES = {
 # Segments that are turned onto an axis for the T-pose: joint at its start → (joint at its end, direction).
 # A joint that is not listed turns with its parent, but for the feet, which keep the way they stand.
 T_POSE = {
-    **{f"left_{a}": (f"left_{b}", (1, 0, 0)) for a, b in (("shoulder", "elbow"), ("elbow", "wrist"), ("wrist", "hand"))},
-    **{f"right_{a}": (f"right_{b}", (-1, 0, 0)) for a, b in (("shoulder", "elbow"), ("elbow", "wrist"), ("wrist", "hand"))},
-    **{f"{side}_{a}": (f"{side}_{b}", (0, -1, 0)) for side in ("left", "right") for a, b in (("hip", "knee"), ("knee", "ankle"))},
+    **{
+        f"left_{a}": (f"left_{b}", (1, 0, 0))
+        for a, b in (("shoulder", "elbow"), ("elbow", "wrist"), ("wrist", "hand"))
+    },
+    **{
+        f"right_{a}": (f"right_{b}", (-1, 0, 0))
+        for a, b in (("shoulder", "elbow"), ("elbow", "wrist"), ("wrist", "hand"))
+    },
+    **{
+        f"{side}_{a}": (f"{side}_{b}", (0, -1, 0))
+        for side in ("left", "right")
+        for a, b in (("hip", "knee"), ("knee", "ankle"))
+    },
 }
 UPRIGHT = ("left_ankle", "right_ankle")
 
@@ -72,7 +82,14 @@ def sample_shapes(model, count: int, rng: np.random.Generator) -> tuple[np.ndarr
             "proportions": np.clip(rng.normal(0.6, 0.2), 0, 1),
         }
         if index == 0:
-            values = {"gender": 0.5, "age": 0.7, "muscle": 0.5, "weight": 0.5, "height": 0.41, "proportions": 0.6}
+            values = {
+                "gender": 0.5,
+                "age": 0.7,
+                "muscle": 0.5,
+                "weight": 0.5,
+                "height": 0.41,
+                "proportions": 0.6,
+            }
         rest = model(phenotype_kwargs={name: float(value) for name, value in values.items()})
         vertices.append(rest["rest_vertices"][0].numpy())
         heads.append(rest["rest_bone_heads"][0].numpy())
@@ -87,7 +104,9 @@ def sample_shapes(model, count: int, rng: np.random.Generator) -> tuple[np.ndarr
 def collapse_weights(model) -> np.ndarray:
     """(V, 24) skinning weights: each bone's share goes to the nearest joint up its chain."""
     labels, parents = list(model.bone_labels), list(model.bone_parents)
-    joint_of_label = {bone: JOINT_NAMES.index(joint) for joint, bones in JOINT_BONES.items() for bone in bones}
+    joint_of_label = {
+        bone: JOINT_NAMES.index(joint) for joint, bones in JOINT_BONES.items() for bone in bones
+    }
     for side in ("L", "R"):  # the other knuckles and toes move with hand and foot
         hand = JOINT_NAMES.index("left_hand" if side == "L" else "right_hand")
         for finger in range(1, 6):
@@ -110,7 +129,9 @@ def collapse_weights(model) -> np.ndarray:
 def joints_of(model, heads: np.ndarray) -> np.ndarray:
     """(N, bones, 3) bone heads → (N, 24, 3) SMPL joints."""
     labels = list(model.bone_labels)
-    return np.stack([heads[:, [labels.index(bone) for bone in JOINT_BONES[name]]].mean(axis=1) for name in JOINT_NAMES], 1)
+    return np.stack(
+        [heads[:, [labels.index(bone) for bone in JOINT_BONES[name]]].mean(axis=1) for name in JOINT_NAMES], 1
+    )
 
 
 def rotation_between(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -202,7 +223,9 @@ def main() -> None:
     error = np.linalg.norm(np.einsum("jv,nvc->njc", regressor, t_vertices) - t_joints, axis=-1)
     share = sizes[:SHAPE_DIRECTIONS] ** 2 / (sizes**2).sum()
     heights = np.ptp(t_vertices[..., 1], axis=1)
-    print(f"{options.out}: {options.out.stat().st_size / 1e6:.2f} MB, {len(mean)} vertices, {len(faces)} faces")
+    print(
+        f"{options.out}: {options.out.stat().st_size / 1e6:.2f} MB, {len(mean)} vertices, {len(faces)} faces"
+    )
     print(f"regressed joints: mean error {error.mean() * 1e3:.2f} mm, max {error.max() * 1e3:.2f} mm")
     print("variance kept per direction:", np.round(share, 4), f"sum {share.sum():.4f}")
     print(f"height {heights.min():.2f}–{heights.max():.2f} m, mean body {np.ptp(mean[:, 1]):.3f} m")

@@ -1,7 +1,7 @@
 """Errors of 3-D pose over clips, with their units. Joints in metres in, millimetres out.
 
-HMMR's definitions (facts of its evaluation code): MPJPE after alignment of the hips' middle, PA-MPJPE after a similarity
-Procrustes fit per frame, acceleration error of second differences per frame² at the clip's own rate.
+HMMR's definitions: MPJPE after alignment of the hips' middle, PA-MPJPE after a similarity Procrustes fit per
+frame, acceleration error of second differences per frame² at the clip's own rate.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import numpy as np
 from realtime.body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES
 
 LIMBS = tuple(
-    f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right")
+    f"{side}_{joint}"
+    for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+    for side in ("left", "right")
 )
 LIMB_JOINTS = np.array([JOINT_NAMES.index(name) for name in LIMBS])
 LIMB_LANDMARKS = np.array([BLAZEPOSE_NAMES.index(name) for name in LIMBS])

@@ -55,9 +55,13 @@ def load_clips(path: Path | str, split: str, *, precise: bool = False) -> list[C
     """
     path = Path(path)
     if not path.is_file():
-        raise LoadError(f"{path}: no motion file here; give one with --motion (docs/training.md says how to get it)")
+        raise LoadError(
+            f"{path}: no motion file here; give one with --motion (docs/training.md says how to get it)"
+        )
     with np.load(path, allow_pickle=False) as data:
-        missing = {"pose_aa", "trans", "starts", "names", "labels", "split", "source", "fast_frames"} - set(data.files)
+        missing = {"pose_aa", "trans", "starts", "names", "labels", "split", "source", "fast_frames"} - set(
+            data.files
+        )
         if missing:
             raise LoadError(f"{path}: not a motion file, it lacks {', '.join(sorted(missing))}")
         arrays = {key: data[key] for key in data.files}
@@ -78,7 +82,13 @@ def load_clips(path: Path | str, split: str, *, precise: bool = False) -> list[C
         rotations = axis_angle_to_matrix(arrays["pose_aa"][rows].astype(np.float32))
         straighten_knees(rotations, floors[name.split("_")[0]])
         clips.append(
-            Clip(name, str(arrays["labels"][index]), str(arrays["source"][index]), rotations, arrays["trans"][rows])
+            Clip(
+                name,
+                str(arrays["labels"][index]),
+                str(arrays["source"][index]),
+                rotations,
+                arrays["trans"][rows],
+            )
         )
     return clips
 

@@ -67,7 +67,12 @@ def first_markers() -> Markers:
     seat, carrier, offset = [], [], []
     for name in BLAZEPOSE_NAMES:
         side = next((s for s in ("left", "right") if s in name), "")
-        base = name.replace("left_", "").replace("right_", "").replace("mouth_left", "mouth").replace("mouth_right", "mouth")
+        base = (
+            name.replace("left_", "")
+            .replace("right_", "")
+            .replace("mouth_left", "mouth")
+            .replace("mouth_right", "mouth")
+        )
         at, on, where = _SIDED[base] if base in _SIDED else _CENTRAL[base]
         for table, joint in ((seat, at), (carrier, on)):
             table.append(JOINT_NAMES.index(joint if joint in JOINT_NAMES else f"{side}_{joint}"))
@@ -103,7 +108,9 @@ def load_takes(folder: Path | str, body: Body) -> list[ObservedTake]:
     files = sorted(Path(folder).glob("take_*.npz"))
     files = [file for file in files if not file.name.endswith(".tmp.npz")]
     if not files:
-        raise LoadError(f"{folder}: no takes here; make them with python -m training.synthesis --out {folder}")
+        raise LoadError(
+            f"{folder}: no takes here; make them with python -m training.synthesis --out {folder}"
+        )
     takes = []
     for file in files:
         with np.load(file, allow_pickle=False) as data:
@@ -164,8 +171,11 @@ class NoiseModel:
     world_tracks: list[np.ndarray]  # (T, 33, 3) metres
     visibility_tracks: list[np.ndarray]  # (T, 33)
 
-    def sample(self, steps: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Error tracks at frame numbers `steps` (T,), from a random take: image (T, 33, 2), world (T, 33, 3), visibility."""
+    def sample(
+        self, steps: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Error tracks at frame numbers `steps` (T,), from a random take: image (T, 33, 2), world (T, 33, 3),
+        visibility (T, 33)."""
         index = int(rng.integers(len(self.image_tracks)))
         last = len(self.image_tracks[index]) - 1
         where = rng.uniform(0, last) + steps
@@ -206,7 +216,9 @@ def fit_noise(takes: list[ObservedTake], markers: Markers) -> NoiseModel:
     A = np.hstack([A, np.ones((len(A), 1))])
     B = np.concatenate(seen)
     # Toward "as it is": the regression says only how MediaPipe departs from the truth.
-    systematic = np.linalg.solve(A.T @ A / len(A) * 100 + _RIDGE * np.eye(100), A.T @ (B - A[:, :99]) / len(A) * 100)
+    systematic = np.linalg.solve(
+        A.T @ A / len(A) * 100 + _RIDGE * np.eye(100), A.T @ (B - A[:, :99]) / len(A) * 100
+    )
     systematic[:99] += np.eye(99)
 
     image_tracks, world_tracks, visibility_tracks = [], [], []

@@ -1,21 +1,21 @@
-"""Pictures of a posed body: clothes as vertex colours, a random background, offscreen through Open3D.
+"""Pictures of a posed body: clothes as vertex colours, light from anywhere, a random background.
 
-Needs no display (Mesa's EGL). One `Renderer` per process and picture size.
+Needs no display. Open3D draws one scene per process, so one square canvas serves every shape of picture.
 """
 
 from __future__ import annotations
 
 import os
 
-os.environ.setdefault("LP_NUM_THREADS", "1")  # Mesa's software rasteriser: one thread per process is fastest here
+os.environ.setdefault("LP_NUM_THREADS", "1")  # Mesa's rasteriser: one thread per process is fastest here
 
 import cv2
 import numpy as np
-import open3d as o3d
 
 from realtime.body.kinematics import forward_kinematics, skin
 from realtime.body.skeleton import JOINT_NAMES
 from realtime.body.smpl import Body
+from realtime.viewer.scene import BodyScene
 from training.camera import PinholeCamera
 
 _KEY = (0.0, 1.0, 0.0)  # nobody wears this
@@ -25,65 +25,6 @@ _FOREARM = ("left_elbow", "right_elbow")
 _HIPS = ("pelvis", "left_hip", "right_hip")
 _SHANKS = ("left_knee", "right_knee")
 _FEET = ("left_ankle", "right_ankle", "left_foot", "right_foot")
-
-
-class Renderer:
-    """render(vertices (V, 3) metres in the camera frame, colours (V, 3) in [0, 1], camera) → picture and mask."""
-
-    def __init__(self, faces: np.ndarray, width: int, height: int) -> None:
-        self.width, self.height = width, height
-        self._window = o3d.visualization.Visualizer()
-        self._window.create_window(width=width, height=height, visible=False)
-        self._mesh = o3d.geometry.TriangleMesh()
-        self._mesh.triangles = o3d.utility.Vector3iVector(np.asarray(faces, np.int32))
-        self._added = False
-        options = self._window.get_render_option()
-        options.background_color = np.array(_KEY)
-        options.mesh_show_back_face = False
-        options.light_on = False  # light is in the colours: it can come from anywhere
-
-    def render(self, vertices: np.ndarray, colours: np.ndarray, camera: PinholeCamera) -> tuple[np.ndarray, np.ndarray]:
-        """→ (H, W, 3) uint8 BGR on the key colour, and its mask (H, W) bool."""
-        self._mesh.vertices = o3d.utility.Vector3dVector(vertices.astype(np.float64))
-        self._mesh.vertex_colors = o3d.utility.Vector3dVector(colours.astype(np.float64))
-        if self._added:
-            self._window.update_geometry(self._mesh)
-        else:
-            self._window.add_geometry(self._mesh)
-            self._added = True
-        parameters = o3d.camera.PinholeCameraParameters()
-        focal = camera.focal_px
-        parameters.intrinsic = o3d.camera.PinholeCameraIntrinsic(
-            self.width, self.height, focal, focal, self.width / 2 - 0.5, self.height / 2 - 0.5
-        )
-        parameters.extrinsic = np.eye(4)
-        view = self._window.get_view_control()
-        view.convert_from_pinhole_camera_parameters(parameters, allow_arbitrary=True)
-        view.set_constant_z_near(0.05)
-        view.set_constant_z_far(50.0)
-        self._window.poll_events()
-        self._window.update_renderer()
-        rgb = np.asarray(self._window.capture_screen_float_buffer(do_render=False))
-        picture = cv2.cvtColor((rgb * 255.0).astype(np.uint8), cv2.COLOR_RGB2BGR)
-        key = (picture[..., 1] > 240) & (picture[..., 0] < 15) & (picture[..., 2] < 15)
-        return picture, ~key
-
-    def close(self) -> None:
-        self._window.destroy_window()
-
-
-def vertex_normals(vertices: np.ndarray, faces: np.ndarray, incidence) -> np.ndarray:
-    """(V, 3) unit normals; incidence is the sparse (V, F) matrix of `face_incidence`."""
-    a, b, c = vertices[faces[:, 0]], vertices[faces[:, 1]], vertices[faces[:, 2]]
-    normals = incidence @ np.cross(b - a, c - a)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
-
-
-def face_incidence(faces: np.ndarray, vertex_count: int):
-    from scipy.sparse import csr_matrix
-
-    rows, columns = faces.reshape(-1), np.repeat(np.arange(len(faces)), 3)
-    return csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=(vertex_count, len(faces)))
 
 
 def random_clothes(body: Body, rng: np.random.Generator) -> np.ndarray:
@@ -123,7 +64,9 @@ def random_background(rng: np.random.Generator, width: int, height: int) -> np.n
         cells = rng.uniform(0, 255, (rng.integers(3, 12), rng.integers(3, 16), 3))
         grey = cells.mean(axis=2, keepdims=True)  # rooms are not as colourful as noise
         cells = (grey + rng.uniform(0.1, 0.7) * (cells - grey)).astype(np.float32)
-        return np.clip(cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC), 0, 255).astype(np.uint8)
+        return np.clip(cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC), 0, 255).astype(
+            np.uint8
+        )
     picture = np.empty((height, width, 3), np.uint8)
     floor = int(height * rng.uniform(0.6, 0.9))
     picture[:floor] = rng.uniform(90, 240, 3)
@@ -137,21 +80,20 @@ def random_background(rng: np.random.Generator, width: int, height: int) -> np.n
 
 
 class PersonRenderer:
-    """A dressed person before a background: one look, any pose."""
+    """A dressed person before a background: one look, any pose, any camera whose picture fits the canvas."""
 
-    def __init__(self, body: Body, width: int, height: int) -> None:
+    def __init__(self, body: Body, canvas_px: int = 640) -> None:
         self._body = body
-        self._renderer = Renderer(body.faces, width, height)
-        self._incidence = face_incidence(body.faces, len(body.v_template))
-        self.new_look(np.random.default_rng(0))
+        self._canvas_px = canvas_px
+        self._scene = BodyScene(canvas_px, canvas_px, body.faces, background=_KEY)
 
-    def new_look(self, rng: np.random.Generator) -> None:
-        """Other clothes, light, background and sensor noise."""
+    def new_look(self, rng: np.random.Generator, width: int, height: int) -> None:
+        """Other clothes, light, background and sensor noise, for pictures of width × height."""
         self._colours = random_clothes(self._body, rng)
-        self._light = rng.normal(size=3) + np.array([0.0, -1.0, -1.2])  # from above and from the camera's side
-        self._light /= np.linalg.norm(self._light)
+        light = rng.normal(size=3) + np.array([0.0, -1.0, -1.2])  # from above and the camera's side
+        self._light = light / np.linalg.norm(light)
         self._ambient = rng.uniform(0.35, 0.65)
-        self._background = random_background(rng, self._renderer.width, self._renderer.height)
+        self._background = random_background(rng, width, height)
         self._noise = rng.uniform(0.0, 6.0)
         self._blur = rng.uniform(0.3, 0.9)
         self._rng = rng
@@ -159,13 +101,19 @@ class PersonRenderer:
     def render(
         self, pose_rotmat: np.ndarray, betas: np.ndarray, trans: np.ndarray, camera: PinholeCamera
     ) -> np.ndarray:
-        """pose_rotmat (24, 3, 3) with the root in the camera frame, trans (3,) metres: pelvis there → BGR uint8."""
+        """(H, W, 3) uint8 BGR. pose_rotmat (24, 3, 3), its root in the camera frame; trans (3,) metres: the
+        pelvis in the camera frame."""
         joints, transforms = forward_kinematics(self._body, pose_rotmat, betas)
         vertices = skin(self._body, transforms, betas, pose_rotmat) - joints[0] + trans
-        normals = vertex_normals(vertices, self._body.faces, self._incidence)
+        normals = self._scene.place(vertices)
         shade = self._ambient + (1.0 - self._ambient) * np.clip(normals @ self._light, 0.0, 1.0)
-        picture, person = self._renderer.render(vertices, self._colours * shade[:, None], camera)
-        picture = np.where(person[..., None], picture, self._background)
+        self._scene.paint(self._colours * shade[:, None])
+        self._scene.look(camera.focal_px, np.eye(4))
+        self._scene.draw()
+        left, top = (self._canvas_px - camera.width) // 2, (self._canvas_px - camera.height) // 2
+        rgb = self._scene.capture()[top : top + camera.height, left : left + camera.width]
+        person = (rgb[..., 1] < 250) | (rgb[..., 0] > 5) | (rgb[..., 2] > 5)
+        picture = np.where(person[..., None], rgb[..., ::-1], self._background)
         picture = cv2.GaussianBlur(picture, (0, 0), self._blur)
         if self._noise >= 0.5:
             grain = self._rng.integers(-256, 257, picture.shape[:2], dtype=np.int16)
@@ -174,4 +122,4 @@ class PersonRenderer:
         return picture
 
     def close(self) -> None:
-        self._renderer.close()
+        self._scene.close()

@@ -23,6 +23,7 @@ from training.motion import DEFAULT_MOTION, FPS, Clip, load_clips
 from training.render import PersonRenderer
 
 PICTURES = ((640, 480), (480, 640))  # landscape three times of four
+FOVS_DEG = (45.0, 72.0)  # horizontal; a webcam has 55 to 78. Open3D draws 90° over the canvas at most
 TAKE_FRAMES = 90
 BETA_SD = 0.8  # a little narrower than the shape space: its first direction is size
 MAX_DRIFT_M = 0.6  # people before a webcam stay before it: larger paths are scaled down
@@ -68,14 +69,16 @@ def draw_take(clips: list[Clip], weights: np.ndarray, frames: int, rng: np.rando
     return stage(clip, first, frames, rng)
 
 
-def stage(clip: Clip, first: int, frames: int, rng: np.random.Generator, azimuth: float | None = None) -> Take:
+def stage(
+    clip: Clip, first: int, frames: int, rng: np.random.Generator, azimuth: float | None = None
+) -> Take:
     """Put frames [first, first + frames) of a clip before a random camera."""
     rows = slice(first, min(first + frames, len(clip.trans)))
     path = clip.trans[rows] - clip.trans[rows].mean(axis=0)
     path = path * min(1.0, MAX_DRIFT_M / max(float(np.abs(path[:, [0, 2]]).max()), 1e-6))
     R = random_rotation(rng, random_azimuth(rng) if azimuth is None else azimuth)
     width, height = PICTURES[int(rng.uniform() < 0.25)]
-    camera = PinholeCamera(R, np.zeros(3), width, height, float(rng.uniform(45.0, 75.0)))
+    camera = PinholeCamera(R, np.zeros(3), width, height, float(rng.uniform(*FOVS_DEG)))
     fits_m = 1.9 * camera.focal_px / height  # distance at which 1.9 m fill the picture
     distance = fits_m * np.exp(rng.uniform(np.log(0.75), np.log(2.2)))
     aside = distance * np.tan(np.radians(camera.fov_deg) / 2.0) * rng.uniform(-0.45, 0.45)
@@ -87,22 +90,17 @@ def stage(clip: Clip, first: int, frames: int, rng: np.random.Generator, azimuth
 
 
 class Observer:
-    """Renders takes and lets MediaPipe look at them; keeps one renderer per picture size."""
+    """Renders takes and lets MediaPipe look at them."""
 
     def __init__(self, body: Body) -> None:
-        self._body = body
-        self._renderers: dict[tuple[int, int], PersonRenderer] = {}
+        self._renderer = PersonRenderer(body)
         self._perception = MediaPipePose()
 
     def pictures(self, take: Take, rng: np.random.Generator) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 BGR, frame after frame, in one look."""
-        size = (take.camera.width, take.camera.height)
-        if size not in self._renderers:
-            self._renderers[size] = PersonRenderer(self._body, *size)
-        renderer = self._renderers[size]
-        renderer.new_look(rng)
+        self._renderer.new_look(rng, take.camera.width, take.camera.height)
         for rotations, trans in zip(take.rotations, take.trans, strict=True):
-            yield renderer.render(rotations, take.betas, trans, take.camera)
+            yield self._renderer.render(rotations, take.betas, trans, take.camera)
 
     def observe(self, take: Take, rng: np.random.Generator) -> Observed:
         frames = len(take.trans)
@@ -123,8 +121,7 @@ class Observer:
         return seen
 
     def close(self) -> None:
-        for renderer in self._renderers.values():
-            renderer.close()
+        self._renderer.close()
         self._perception.close()
 
 
@@ -151,7 +148,9 @@ def main() -> None:
     parser.add_argument("--takes", type=int, default=300)
     parser.add_argument("--out", type=Path, default=Path("data/observed/train"))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--shard", default="0/1", help="K/N: this process does every N-th take from the K-th on")
+    parser.add_argument(
+        "--shard", default="0/1", help="K/N: this process does every N-th take from the K-th on"
+    )
     options = parser.parse_args()
     shard, shards = (int(part) for part in options.shard.split("/"))
 

@@ -1,0 +1,162 @@
+"""Motion, crops, mirror and noise: training must see what the live path makes of the world."""
+
+import numpy as np
+import pytest
+
+from realtime.body.kinematics import forward_kinematics
+from realtime.body.rotations import axis_angle_to_matrix
+from realtime.body.skeleton import JOINT_NAMES
+from realtime.body.smpl import load_body
+from realtime.errors import LoadError
+from realtime.perception.box import keypoint_crop, smooth_crop
+from training.augment import MotionBank
+from training.crops import keypoint_crops, smooth_crops
+from training.dataset import TrainingData
+from training.metrics import knee_flexion_deg
+from training.motion import Clip, load_clips, mirror, straighten_knees
+from training.noise import NoiseModel, ObservedTake, first_markers, fit_markers, fit_noise, project
+from training.synthesis import stage
+
+
+def _clip(frames: int = 120, seed: int = 0) -> Clip:
+    rng = np.random.default_rng(seed)
+    swing = np.sin(np.arange(frames) / 12.0)[:, None, None] * rng.normal(0, 0.3, (1, 24, 3))
+    return Clip(
+        "99_01",
+        "swing",
+        "amc",
+        axis_angle_to_matrix(swing),
+        np.cumsum(rng.normal(0, 0.003, (frames, 3)), axis=0),
+    )
+
+
+@pytest.fixture(scope="module")
+def body():
+    return load_body(None)
+
+
+def _observed(body, seed: int = 0) -> ObservedTake:
+    """A take that MediaPipe saw perfectly, but for markers 1 cm off and an even noise."""
+    rng = np.random.default_rng(seed)
+    take = stage(_clip(seed=seed), 0, 90, rng)
+    joints, transforms = forward_kinematics(body, take.rotations, take.betas)
+    shift = take.trans - joints[:, 0]
+    transforms[..., :3, 3] += shift[:, None]
+    joints = joints + shift[:, None]
+    size = np.array([take.camera.width, take.camera.height], np.float32)
+    markers = first_markers()
+    placed = markers.place(joints, transforms)
+    pixels = project(placed, np.repeat(size[None], 90, 0), np.full(90, take.camera.fov_deg))
+    return ObservedTake(
+        take.clip, take.rotations, take.trans, take.betas, size, take.camera.fov_deg,
+        pixels.astype(np.float32), (placed - placed.mean(axis=1, keepdims=True)).astype(np.float32),
+        np.full((90, 33), 0.95, np.float32), np.ones(90, bool), joints, transforms,
+    )  # fmt: skip
+
+
+def test_batched_crops_are_those_of_the_live_path():
+    rng = np.random.default_rng(0)
+    landmarks, visibility = rng.uniform(0, 480, (3, 20, 33, 2)), rng.uniform(0, 1, (3, 20, 33))
+    visibility[1, 5:8] = 0.1  # nothing to see: the box stays
+    dt_s = rng.uniform(0.01, 0.2, (3, 20))
+    measured, enough = keypoint_crops(landmarks, visibility)
+    smoothed = smooth_crops(landmarks, visibility, dt_s, 0.1)
+    for b in range(3):
+        state = None
+        for t in range(20):
+            crop = keypoint_crop(landmarks[b, t], visibility[b, t])
+            assert (crop is not None) == enough[b, t]
+            if crop is None:
+                continue
+            assert np.allclose(measured[b, t], (crop.cx, crop.cy, crop.side))
+            state = smooth_crop(state, crop, dt_s[b, t], 0.1)
+            assert np.allclose(smoothed[b, t], (state.cx, state.cy, state.side))
+
+
+def test_mirror_is_its_own_inverse_and_mirrors_the_joints(body):
+    rotations = _clip().rotations
+    assert np.allclose(mirror(mirror(rotations)), rotations, atol=1e-6)
+    joints, _ = forward_kinematics(body, rotations, np.zeros(10, np.float32))
+    mirrored, _ = forward_kinematics(body, mirror(rotations), np.zeros(10, np.float32))
+    left, right = JOINT_NAMES.index("left_wrist"), JOINT_NAMES.index("right_wrist")
+    # The scanned mean body is symmetric to a millimetre or so.
+    assert np.allclose(joints[:, left] * [-1, 1, 1], mirrored[:, right], atol=0.01)
+
+
+def test_straightened_knees_leave_the_foot_where_it_was(body):
+    bent = np.tile(np.eye(3, dtype=np.float32), (1, 24, 1, 1))
+    crouch = np.radians(20.0)
+    for side in ("left", "right"):
+        for joint, share in (("hip", -0.5), ("knee", 1.0), ("ankle", -0.5)):
+            bent[:, JOINT_NAMES.index(f"{side}_{joint}")] = axis_angle_to_matrix(
+                np.array([share * crouch, 0, 0])
+            )
+    straight = bent.copy()
+    straighten_knees(straight, np.array([crouch, crouch]))
+    assert knee_flexion_deg(bent)[0] == pytest.approx([20.0, 20.0], abs=0.1)
+    assert knee_flexion_deg(straight)[0] == pytest.approx([0.0, 0.0], abs=0.1)
+    before, frames_before = forward_kinematics(body, bent, np.zeros(10, np.float32))
+    after, frames_after = forward_kinematics(body, straight, np.zeros(10, np.float32))
+    ankle = JOINT_NAMES.index("left_ankle")
+    assert abs((after - before)[0, ankle, 2]) < 0.02  # under the hip, a little lower
+    assert np.allclose(frames_before[0, ankle, :3, :3], frames_after[0, ankle, :3, :3], atol=1e-5)
+
+
+def test_markers_are_found_again(body):
+    takes = [_observed(body, seed) for seed in range(4)]
+    truth = first_markers()
+    moved = [
+        ObservedTake(
+            **{**vars(take), "landmarks_px": _with_offset(take, truth, np.array([0.02, -0.01, 0.015]))}
+        )
+        for take in takes
+    ]
+    found = fit_markers(moved)
+    error = np.linalg.norm(found.offset - (truth.offset + [0.02, -0.01, 0.015]), axis=1)
+    assert np.median(error) < 0.004
+
+
+def _with_offset(take: ObservedTake, markers, offset: np.ndarray) -> np.ndarray:
+    moved = type(markers)(markers.seat, markers.carrier, markers.offset + offset)
+    frames = len(take.trans)
+    return project(
+        moved.place(take.joints, take.transforms),
+        np.repeat(take.image_size[None], frames, 0),
+        np.full(frames, take.fov_deg),
+    )
+
+
+def test_a_perfect_observer_leaves_no_noise(body):
+    takes = [_observed(body, seed) for seed in range(3)]
+    markers = first_markers()
+    noise = fit_noise(takes, markers)
+    assert isinstance(noise, NoiseModel)
+    assert max(np.abs(track).max() for track in noise.image_tracks) < 1e-4
+
+
+def test_batches_have_their_truth_in_the_ray_frame(body):
+    """Projected joints of the truth lie on the landmarks that sit on them, in both tiers, mirrored or not."""
+    takes = [_observed(body, seed) for seed in range(3)]
+    noise = fit_noise(takes, first_markers())
+    bank = MotionBank([_clip(seed=seed) for seed in range(3)])
+    data = TrainingData(body, bank, noise, takes, batch=8, frames=16, rendered_share=0.5, seed=0)
+    batch = next(iter(data))
+    assert batch.features.shape[:2] == (8, 16)
+    image, visibility = batch.features[..., :66].reshape(8, 16, 33, 2), batch.features[..., 165:198]
+    for landmark, joint in ((25, "left_knee"), (26, "right_knee"), (13, "left_elbow"), (14, "right_elbow")):
+        seen = visibility[..., landmark] > 0
+        apart = np.linalg.norm(
+            image[..., landmark, :] - batch.keypoints[..., JOINT_NAMES.index(joint), :], axis=-1
+        )
+        assert np.median(apart[seen]) < 0.01
+    # And the rotations are those of the ray frame: the body posed by them projects onto the same keypoints.
+    joints, _ = forward_kinematics(body, batch.rotations, np.repeat(batch.betas[:, None], 16, axis=1))
+    flat = joints[..., :2] - joints[..., :2].mean(axis=2, keepdims=True)
+    seen = batch.keypoints - batch.keypoints.mean(axis=2, keepdims=True)
+    scale = (flat * seen).sum((2, 3), keepdims=True) / (flat**2).sum((2, 3), keepdims=True)
+    assert np.abs(scale * flat - seen).mean() < 0.05  # what perspective leaves over
+
+
+def test_absent_motion_says_what_to_do(tmp_path):
+    with pytest.raises(LoadError, match="--motion"):
+        load_clips(tmp_path / "none.npz", "train")
