@@ -2,8 +2,8 @@
 
 libzmq reports subscriptions one by one, and the end of a connection only as the end of its prefixes; counting
 those up and down goes wrong for good after one client that subscribes twice. So each connection is kept with
-its own set, by the file descriptor that libzmq names, and counts only while that descriptor still is the same
-TCP connection.
+its own set, by the file descriptor that libzmq names (ZMQ_SRCFD; a test tells should it ever stop), and
+counts only while that descriptor still is the same TCP connection.
 """
 
 from __future__ import annotations

@@ -18,5 +18,6 @@ with supervisor:
         print(supervisor.children["child"], flush=True)
         time.sleep(60)
     except KeyboardInterrupt:
+        time.sleep(0.5)  # in which the child would end, had it heard the Ctrl-C
         supervisor.poll()
         print(supervisor.children["child"], flush=True)
