@@ -1,8 +1,13 @@
 """Live SMPL from a webcam, a file or a stream: python run_live.py --help."""
 
+import os
 import sys
 
 from realtime.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    # All is closed and on the disk by now. Taking torch and MediaPipe apart would last another second for nothing.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -13,7 +13,7 @@ def test_a_short_run_is_measured(tmp_path):
     assert 1 <= result["received"] <= result["frames"]["published"]
     assert result["received_ms"]["p50"] >= 0.9 * result["latency_ms"]["capture_to_publish"]["p50"]
     assert result["memory"]["rss_mb"][0][1] > 50
-    table = dict((what.strip(), measured) for what, measured, _ in rows(result))
+    table = {what.strip(): measured for what, measured, _ in rows(result)}
     own, sent = (result["latency_ms"][stage]["p50"] for stage in ("perception_own", "capture_to_publish"))
     assert float(table["over MediaPipe's own"]) == pytest.approx(sent / own, abs=1e-3)
 
