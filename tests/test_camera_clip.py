@@ -204,6 +204,8 @@ def header_only(path: Path) -> None:
     ("name", "make", "message"),
     [
         ("absent.mp4", lambda path: None, "does not exist"),
+        ("name.mp4" * 99, lambda path: None, "cannot be read"),
+        ("12345", lambda path: path.write_text("a file named by a number, no camera"), "is a text file"),
         ("folder.mp4", lambda path: path.mkdir(), "is not a file"),
         ("empty.mp4", lambda path: path.touch(), "is empty"),
         ("text.mp4", lambda path: path.write_text("Zeilen für Zeilen\n" * 500), "is a text file"),

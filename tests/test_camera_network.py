@@ -164,6 +164,12 @@ def test_a_url_that_refuses(scheme, capfd) -> None:
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("host", ["a..b"])  # no name at all: nobody is asked for it
+def test_a_host_that_is_not_known(host) -> None:
+    with pytest.raises(SourceError, match=f"the host {host} is not known"):
+        feed_of(f"http://{host}/video").start()
+
+
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])
 def test_a_server_that_accepts_and_never_answers(scheme, capfd) -> None:
     with socket.socket() as mute:
@@ -191,6 +197,7 @@ def test_a_server_that_has_no_video_there(mjpeg, path, message, capfd) -> None:
         ("ftp://127.0.0.1/x", "ftp:// is not known"),
         ("rtsp://", "names no host"),
         ("http://127.0.0.1:99999/x", "not a valid URL"),
+        ("http://[::1/x", "not a valid URL"),
     ],
 )
 def test_what_is_no_url_is_refused_at_once(url, message) -> None:

@@ -58,6 +58,14 @@ def test_finish_frees_a_waiting_taker_and_keeps_the_last_frame() -> None:
     assert slot.exhausted
 
 
+def test_a_closed_slot_gives_and_takes_nothing() -> None:
+    slot = Slot("here")
+    slot.put(picture(1))
+    slot.close()
+    slot.put(picture(2))
+    assert slot.exhausted and slot.take(0) is None
+
+
 def test_two_threads_get_every_frame_at_most_once() -> None:
     slot = Slot("here")
     taken: list[int] = []

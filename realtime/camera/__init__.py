@@ -36,13 +36,13 @@ def open_feed(config: Config) -> FrameFeed:
         _refuse_every_frame(config, name)
         connect = partial(open_stream, source, config.camera)
         return LiveFeed(name, connect, config.camera, repeats_when_gone=False)
-    if source.isdecimal() or source.startswith("/dev/video"):
+    if (source.isdecimal() and len(source) < 4) or source.startswith("/dev/video"):
         _refuse_every_frame(config, f"camera {source}")
         device = int(source) if source.isdecimal() else source
         connect = partial(open_webcam, device, config.camera)
         return LiveFeed(f"camera {source}", connect, config.camera, repeats_when_gone=True)
     is_demo = source == "demo"
-    path = asset("demo.mp4", SourceError) if is_demo else Path(source).expanduser()
+    path = asset("demo.mp4", SourceError) if is_demo else Path(source)
     name = "demo" if is_demo else path.name
     if config.every_frame:
         return EveryFrameClip(name, path)

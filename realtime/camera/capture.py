@@ -147,12 +147,14 @@ def open_stream(url: str, config: CameraConfig) -> Capture:
 
 def open_file(path: Path) -> Capture:
     """Open a video file. Raises SourceError if it is absent or no video."""
-    if not path.is_file():
-        problem = "is not a file" if path.exists() else "does not exist"
-        raise SourceError(f"{path} {problem}; --source takes a camera number, a video file, a URL or demo")
+    choices = "--source takes a camera number, a video file, a URL or demo"
     try:
+        if path.exists() and not path.is_file():
+            raise SourceError(f"{path} is not a file; {choices}")
         with path.open("rb") as file:
             head = file.read(SNIFF_BYTES)
+    except FileNotFoundError:
+        raise SourceError(f"{path} does not exist; {choices}") from None
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}") from None
     if not head:

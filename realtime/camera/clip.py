@@ -213,7 +213,7 @@ class PacedClip:
 
     def close(self) -> None:
         self._closing.set()
-        self._slot.finish()
+        self._slot.close()
         if self._thread is not None:
             self._thread.join(timeout=0.5)
 

@@ -44,7 +44,7 @@ def why_url_fails(url: str) -> str:
             return _explain(connection.recv(4096).decode("latin-1"))
     except ConnectionRefusedError:
         return f"nothing listens on port {port} of {host}; is the camera's server running?"
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):
         return f"the host {host} is not known; is the address right?"
     except TimeoutError:
         return "the server does not answer; is the camera on, and this machine in its network?"

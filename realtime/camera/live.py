@@ -144,7 +144,7 @@ class LiveFeed:
 
     def close(self) -> None:
         self._closing.set()
-        self._slot.finish()
+        self._slot.close()
         if self._keeper is not None:
             self._keeper.join(timeout=0.3)
         with self._lock:

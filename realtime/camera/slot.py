@@ -60,6 +60,8 @@ class Slot:
     def put(self, image: np.ndarray) -> None:
         """Stamp `image` (H, W, 3) uint8 BGR with the time of this call and offer it as the newest frame."""
         with self._changed:
+            if self._finished:
+                return  # a reader that was not yet told
             now_ns = time.monotonic_ns()
             self.skipped += self._frame is not None
             self._frame = Frame(image, self.captured, now_ns, now_ns, self._camera)
@@ -81,10 +83,16 @@ class Slot:
             return frame
 
     def finish(self) -> None:
-        """No frame will be put any more: whoever waits in `take` is let go."""
+        """No frame will be put any more: a waiting `take` returns; the last frame can still be taken."""
         with self._changed:
             self._finished = True
             self._changed.notify_all()
+
+    def close(self) -> None:
+        """Finish and drop what nobody took."""
+        with self._changed:
+            self._frame = None
+            self.finish()
 
     @property
     def exhausted(self) -> bool:
