@@ -87,14 +87,17 @@ class PersonRenderer:
         self._canvas_px = canvas_px
         self._scene = BodyScene(canvas_px, canvas_px, body.faces, background=_KEY)
 
-    def new_look(self, rng: np.random.Generator, width: int, height: int) -> None:
-        """Other clothes, light, background and sensor noise, for pictures of width × height."""
+    def new_look(
+        self, rng: np.random.Generator, width: int, height: int, grain: float | None = None
+    ) -> None:
+        """Other clothes, light, background and sensor noise (grain: its peak in grey levels), for pictures of
+        width × height."""
         self._colours = random_clothes(self._body, rng)
         light = rng.normal(size=3) + np.array([0.0, -1.0, -1.2])  # from above and the camera's side
         self._light = light / np.linalg.norm(light)
         self._ambient = rng.uniform(0.35, 0.65)
         self._background = random_background(rng, width, height)
-        self._noise = rng.uniform(0.0, 6.0)
+        self._noise = rng.uniform(0.0, 6.0) if grain is None else grain
         self._blur = rng.uniform(0.3, 0.9)
         self._rng = rng
 
