@@ -10,6 +10,7 @@ the ring starts anew, and the frame is answered like one in which nobody was see
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -94,7 +95,7 @@ class Estimator:
             self._fov_deg,
             dt_s,
         )
-        if not np.isfinite(features).all():
+        if not _is_finite(features):
             return None
         self._ring.push(t_ns, features)
         output = self._engine.step(features, self._horizons_ms)
@@ -121,10 +122,12 @@ class Estimator:
         trans = self._pelvis.filter(t_ns, pelvis).astype(np.float32)
         theta = np.empty(85, np.float32)
         theta[:3] = fit_camera(joints, in_crop)
-        theta[3:75] = matrix_to_axis_angle(_turned(pose, rotation)).reshape(72)
+        poses = np.concatenate((pose[None], output.ahead))  # at once: a call costs more than a pose
+        poses[:, 0] = rotation @ poses[:, 0]  # only the global orientation turns with the camera
+        now, *ahead = matrix_to_axis_angle(poses).reshape(-1, 72)
+        theta[3:75] = now
         theta[75:] = self._betas
-        ahead = matrix_to_axis_angle(_turned(output.ahead, rotation)).reshape(-1, 72)
-        if not all(np.isfinite(array).all() for array in (theta, trans, joints, ahead)):
+        if not _is_finite(theta, trans, joints, *ahead):
             return None
         return Estimate(
             theta=theta,
@@ -227,15 +230,14 @@ def rest_estimate(body: Body) -> Estimate:
 
 
 def _is_sound(output: EngineOutput) -> bool:
-    arrays = (output.camera, output.pose_matrix, output.betas, output.ahead)
-    return all(np.isfinite(array).all() for array in arrays) and output.camera[0] > 0
+    finite = _is_finite(output.camera, output.pose_matrix, output.betas, output.ahead)
+    return finite and bool(output.camera[0] > 0)
 
 
-def _turned(pose: np.ndarray, rotation: np.ndarray) -> np.ndarray:
-    """Poses (…, 24, 3, 3) in the ray frame → camera frame: only the global orientation turns."""
-    turned = np.array(pose, np.float32)
-    turned[..., 0, :, :] = rotation @ turned[..., 0, :, :]
-    return turned
+def _is_finite(*arrays: np.ndarray) -> bool:
+    """A sum is finite only where every term is; numbers so large that their sum is not are none of ours."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return all(math.isfinite(array.sum()) for array in arrays)
 
 
 def _ray_to_crop(

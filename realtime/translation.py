@@ -34,12 +34,15 @@ def pelvis_in_ray(joints: np.ndarray, keypoints: np.ndarray, half: float) -> np.
     in closed form. For a flat body that is HMMR's depth = 1/(s·half) = 2·f_px/(s·crop side px); a body that
     leans towards the camera looks larger than its pelvis is near, and here that is not taken for nearness.
     """
-    seen = keypoints.astype(np.float64) * half
-    rest = seen * joints[:, 2:] - joints[:, :2]
-    seen_mean, rest_mean = seen.mean(axis=0), rest.mean(axis=0)
     with np.errstate(all="ignore"):
-        depth = -((seen - seen_mean) * (rest - rest_mean)).sum() / np.square(seen - seen_mean).sum()
-        return np.append(rest_mean + seen_mean * depth, depth)
+        seen = keypoints.astype(np.float64) * half
+        both = np.concatenate((seen, seen * joints[:, 2:] - joints[:, :2]), axis=1)
+        mean = both.sum(axis=0) / len(both)
+        seen, rest = (both - mean).reshape(-1, 2, 2).transpose(1, 0, 2)
+        pelvis = np.empty(3)
+        pelvis[2] = -(seen * rest).sum() / (seen * seen).sum()
+        pelvis[:2] = mean[2:] + mean[:2] * pelvis[2]
+    return pelvis
 
 
 class OneEuro:
