@@ -1,5 +1,6 @@
 """Live SMPL from a webcam, a file or a stream: python run_live.py --help."""
 
+import contextlib
 import os
 import sys
 
@@ -8,6 +9,7 @@ from realtime.cli import main
 if __name__ == "__main__":
     code = main()
     # All is closed and on the disk by now. Taking torch and MediaPipe apart would last another second for nothing.
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # nobody reads: `run_live.py | head`
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)

@@ -44,7 +44,7 @@ def run(config: Config) -> Summary:
     """
     with ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
-        terminal = stack.enter_context(Terminal())
+        terminal = stack.enter_context(Terminal(config.debug))
         stream = Stream(config, stack)
         report = Report(stream, terminal)
         report.greet()

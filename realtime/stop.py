@@ -7,9 +7,10 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+# SIGHUP: the terminal was closed. SIGBREAK: Windows.
 SIGNALS = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
-)  # SIGBREAK: Windows
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
+)
 
 
 class StopRequest:
@@ -17,8 +18,9 @@ class StopRequest:
     KeyboardInterrupt, for loading cannot look at a flag. After it the system's own handling is back: a second
     signal ends the process at once, even where it hangs in somebody's C code.
 
-    Installs its handlers also where a shell started us in the background with SIGINT ignored. In a thread
-    other than the main one nothing is installed, and `requested` may be set by the caller.
+    Installs its handlers also where a shell started us in the background with SIGINT ignored; SIGHUP stays
+    ignored under nohup. In a thread other than the main one nothing is installed, and `requested` may be set
+    by the caller.
     """
 
     def __init__(self) -> None:
@@ -29,6 +31,8 @@ class StopRequest:
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
+                if number.name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN:
+                    continue
                 self._before[number] = signal.signal(number, self._on_signal)
         return self
 
@@ -41,7 +45,7 @@ class StopRequest:
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self.requested = signal.Signals(number).name
-        for each in SIGNALS:
+        for each in self._before:
             signal.signal(each, signal.SIG_DFL)
         if self.loading:
             raise KeyboardInterrupt

@@ -148,7 +148,9 @@ class Summary:
         reasons = ", ".join(
             f"{count} {reason.replace('_', ' ')}" for reason, count in frames["drop_reasons"].items() if count
         )
-        text = [
+        # A file that was cut or damaged says so in its last message.
+        text = [self.camera["message"]] if self.ended_by == "end of the source" else []
+        text += [
             f"{frames['published']} of {frames['captured']} frames published, {self.fps:.1f} per second"
             + (f"; dropped: {reasons}" if reasons else "")
         ]

@@ -6,23 +6,30 @@ terminal.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import sys
+
+OUR_LOGGERS = ("realtime", "engines", "hmmr")
 
 
 class Terminal(logging.Handler):
     """Prints; as a logging handler it keeps log lines from running into the live line."""
 
-    def __init__(self) -> None:
+    def __init__(self, debug: bool = False) -> None:
+        """debug: show what our own modules log for information, too."""
         super().__init__()
+        for name in OUR_LOGGERS if debug else ():
+            logging.getLogger(name).setLevel(logging.INFO)
         self._live = sys.stderr is not None and sys.stderr.isatty()
         self._shown = 0  # characters of the live line now on the screen
 
     def say(self, text: str) -> None:
-        """One line of the run."""
+        """One line of the run. Where nobody reads any more (`run_live.py | head`), the run goes on all the same."""
         self._wipe()
-        print(text, flush=True)
+        with contextlib.suppress(OSError):
+            print(text, flush=True)
 
     def show(self, text: str) -> None:
         """Replace the live line."""

@@ -99,7 +99,10 @@ def test_what_json_cannot_hold_is_made_plain():
 
 
 def test_lines_for_people():
-    assert summary().lines() == [
+    assert summary(ended_by="SIGINT").lines()[0].startswith("2 of 3 frames")
+    camera = {"message": "a.mp4: only 3 of 9 announced frames were readable"}
+    assert summary(ended_by="end of the source", camera=camera).lines() == [
+        "a.mp4: only 3 of 9 announced frames were readable",
         "2 of 3 frames published, 29.9 per second; dropped: 1 replaced by newer",
         "latency capture → publish: median 20.0 ms, 99 % under 30.0 ms",
         "states: 2 tracking",
