@@ -17,7 +17,8 @@ from training.noise import Markers
 W_KEYPOINTS_2D = 6.0  # L1 in half crops
 W_POINTS_3D = 24.0  # mean distance in metres, joints and markers
 W_ROTATIONS = 3.0
-W_VELOCITY = 16.0  # of the points, metres per frame: what keeps the stream from trembling
+W_VELOCITY = 32.0  # of the points, metres per frame: what keeps the stream from trembling …
+W_ACCELERATION = 24.0  # … without dragging behind
 W_BETAS = 0.05
 W_CONSTANT_SHAPE = 0.5
 W_DYNAMICS_3D = 16.0
@@ -26,6 +27,8 @@ W_HALLUCINATION = 0.5
 W_HALLUCINATED = 0.3  # share of the single-frame losses on the hallucinated strip
 # Neighbouring frames say nearly the same: these losses read only every so many.
 DYNAMICS_EVERY, HALLUCINATED_EVERY = 2, 4
+
+FARTHEST_KEYPOINT = 2.5  # half crops
 
 # Joints near the root move everything; head, wrists and ankles move nothing but themselves and would stay at the mean.
 _ROTATION_WEIGHT = {
@@ -71,11 +74,15 @@ class WindowLoss(nn.Module):
         camera, pose, betas = model.decode(theta6d)
         points = self.points(pose, betas)
         flat = camera[..., None, :1] * (points[..., :24, :2] + camera[..., None, 1:])
+        # A joint beside or behind the camera projects anywhere: one such would outweigh a thousand others.
+        near = (batch["keypoints"].abs() < FARTHEST_KEYPOINT).all(-1, keepdim=True)
+        off = points - true_points
         true_betas = batch["betas"][:, None].expand_as(betas)
         return {
-            "keypoints": W_KEYPOINTS_2D * (flat - batch["keypoints"]).abs().mean(),
-            "points": W_POINTS_3D * _distance(points - true_points).mean(),
-            "velocity": W_VELOCITY * _distance((points - true_points).diff(dim=1)).mean(),
+            "keypoints": W_KEYPOINTS_2D * ((flat - batch["keypoints"]).abs() * near).mean(),
+            "points": W_POINTS_3D * _distance(off).mean(),
+            "velocity": W_VELOCITY * _distance(off.diff(dim=1)).mean(),
+            "acceleration": W_ACCELERATION * _distance(off.diff(dim=1, n=2)).mean(),
             "rotations": W_ROTATIONS * self.rotation_error(pose, batch["rotations"]),
             "betas": W_BETAS * ((betas - true_betas) ** 2).mean(),
             "shape": W_CONSTANT_SHAPE * (betas.diff(dim=1) ** 2).mean(),

@@ -10,6 +10,7 @@ by the way. Measured on rendered takes (training/synthesis.py), then applied to 
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from realtime.body.kinematics import forward_kinematics
 from realtime.body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES
-from realtime.body.smpl import Body
+from realtime.body.smpl import Body, load_body
 from realtime.errors import LoadError
 from realtime.features import virtual_camera
 from training.crops import keypoint_crops
@@ -231,3 +232,42 @@ def fit_noise(takes: list[ObservedTake], markers: Markers) -> NoiseModel:
         world_tracks.append((world - expected).reshape(-1, 33, 3).astype(np.float32))
         visibility_tracks.append(take.visibility[rows])
     return NoiseModel(markers, systematic, image_tracks, world_tracks, visibility_tracks)
+
+
+def describe(takes: list[ObservedTake]) -> str:
+    """What was measured, in a few lines."""
+    markers = fit_markers(takes)
+    noise = fit_noise(takes, markers)
+    image = np.linalg.norm(np.concatenate(noise.image_tracks), axis=-1)
+    rest = np.concatenate(noise.world_tracks)
+    raw = []
+    for take in takes:
+        crops, _ = keypoint_crops(take.landmarks_px, take.visibility)
+        raw.append((take.world - world_truth(markers, take, crops))[take.detected])
+    before = np.sqrt((np.concatenate(raw) ** 2).mean(axis=(0, 1))) * 1000
+    after = np.sqrt((rest**2).mean(axis=(0, 1))) * 1000
+    detected = np.concatenate([take.detected for take in takes]).mean()
+    moved = np.linalg.norm(markers.offset - first_markers().offset, axis=1) * 1000
+    return "\n".join(
+        [
+            f"{len(takes)} takes, {sum(len(take.trans) for take in takes)} frames, person found in {detected:.1%}",
+            f"markers moved from anatomy's guess: median {np.median(moved):.0f} mm, most {moved.max():.0f} mm",
+            f"image landmarks: median {np.median(image):.3f}, 95 % below {np.percentile(image, 95):.3f} "
+            "of the box's diagonal",
+            "world landmarks, rms x y z: "
+            + " ".join(f"{value:.0f}" for value in before)
+            + " mm as they are, "
+            + " ".join(f"{value:.0f}" for value in after)
+            + " mm without their systematic part",
+        ]
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Print what MediaPipe gets wrong on rendered takes.")
+    parser.add_argument("--takes", type=Path, default=Path("data/observed/train"))
+    print(describe(load_takes(parser.parse_args().takes, load_body(None))))
+
+
+if __name__ == "__main__":
+    main()
