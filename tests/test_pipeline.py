@@ -318,7 +318,7 @@ with StopRequest() as stop:
 def test_the_shipped_clip_is_tracked_with_the_shipped_model(address, tmp_path):
     """The default as a user starts it: demo clip, weights and body from assets/."""
     process = start_run_live(
-        *("--source", "demo", "--every-frame", "--viewer", "none", "--bus", address),
+        *("--source", "demo", "--every-frame", "--frames", 120, "--viewer", "none", "--bus", address),
         *("--record", tmp_path / "a.npz", "--summary", tmp_path / "s.json"),
     )
     _, err = process.communicate(timeout=120)
