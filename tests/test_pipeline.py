@@ -199,7 +199,7 @@ def test_a_full_disk_is_told_and_the_stream_goes_on(scripted, monkeypatch, tmp_p
 
     def open_then_fill(self, *arguments):
         opened(self, *arguments)
-        monkeypatch.setattr(realtime.record, "_write_all", full)
+        monkeypatch.setattr(realtime.record, "write_all", full)
 
     monkeypatch.setattr(realtime.record.Recorder, "__init__", open_then_fill)
     summary = pipeline.run(config)

@@ -12,7 +12,8 @@ import pytest
 from realtime.body.rotations import axis_angle_to_matrix
 from realtime.errors import ConfigError
 from realtime.observation import Estimate, Frame
-from realtime.record import README_TEXT, ROW, Recorder, RecordError, check_record_path, part_path, recover
+from realtime.record import Recorder, check_record_path, part_path, recover
+from realtime.record_file import README_TEXT, ROW, RecordError
 
 FRAME_NS = 33_333_333
 REST_PELVIS_M = np.array([0.0, -0.2, 0.03])
@@ -182,6 +183,7 @@ def test_paths_are_checked_before_anything_starts(tmp_path):
         "crashed.npz": "recover it first: python -m realtime.record",
         "folder.npz": "is a folder",
         "a.bvh": "only .npz",
+        "x" * 300 + ".npz": "cannot write",
         "nowhere/a.npz": "no folder",
     }.items():
         with pytest.raises(ConfigError, match=words):
