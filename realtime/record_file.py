@@ -63,6 +63,8 @@ class RecordError(Exception):
 
 
 class Rows:
+    """What a .part file gave back: its header, its sound rows (N,) of type ROW, and how many were not."""
+
     def __init__(self, header: Mapping[str, Any], rows: np.ndarray, damaged: int) -> None:
         self.header, self.rows, self.damaged = header, rows, damaged
 
