@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from engines.config import NetworkConfig
@@ -40,7 +40,7 @@ def save(model: HMMRLive, path: Path, provenance: dict[str, Any], half: bool = F
         "provenance": json.dumps(provenance),
     }
     part = path.with_name(path.name + ".part")
-    save_file(tensors, part, metadata=metadata)
+    part.write_bytes(to_bytes(tensors, metadata))  # save_file would make it readable for its owner alone
     part.replace(path)
 
 

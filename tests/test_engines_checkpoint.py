@@ -58,6 +58,9 @@ def test_round_trip_is_exact(saved):
     features = torch.randn(1, 20, 6) + original.embed.mean
     assert torch.equal(model(features).theta6d, original.eval()(features).theta6d)
     assert [item.name for item in saved.parent.iterdir()] == [saved.name]
+    plain = saved.with_name("plain")
+    plain.touch()
+    assert saved.stat().st_mode == plain.stat().st_mode  # readable for whom the user lets read his files
 
 
 def test_half_precision_is_smaller_close_and_loads_as_float32(saved, tmp_path):
