@@ -1,5 +1,6 @@
 """Loading bodies: SMPL's .npz and .pkl, our own compact form, and everything that is not a body."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -94,6 +95,14 @@ def test_id_follows_the_content(tmp_path, arrays):
     first = load_body(saved(tmp_path / "m.npz", arrays)).id
     moved = arrays | {"v_template": arrays["v_template"] + 0.1}
     assert load_body(saved(tmp_path / "m.npz", moved)).id != first
+
+
+def test_an_id_is_short_text_whatever_the_file_is_called(tmp_path, arrays):
+    assert len(load_body(saved(tmp_path / ("b" * 250 + ".npz"), arrays)).id) < 100
+    if sys.platform != "win32":
+        odd = tmp_path / os.fsdecode(b"odd\xff.npz")
+        saved(tmp_path / "m.npz", arrays).rename(odd)
+        load_body(odd).id.encode()
 
 
 @pytest.mark.parametrize("key", REQUIRED_KEYS)

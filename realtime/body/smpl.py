@@ -69,7 +69,8 @@ def load_body(path: str | Path | None) -> Body:
     except OSError as error:
         what = error.strerror or str(error)
         raise LoadError(f"body {file}: cannot be read ({what}); give an SMPL .npz or .pkl") from None
-    stamp = f"{file.stem}-{hashlib.sha256(content).hexdigest()[:8]}"
+    stem = file.stem.encode("utf-8", "replace").decode()[:64]  # goes into every message, as text
+    stamp = f"{stem}-{hashlib.sha256(content).hexdigest()[:8]}"
     try:
         arrays = _read_npz(content) if content[:2] == b"PK" else read_pickle(content, READ_KEYS)
         return body_from_arrays(arrays, stamp)
