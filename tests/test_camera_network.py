@@ -13,6 +13,7 @@ from servers.launch import ServerProcess, rtsp_missing
 from servers.numbered_picture import age_ms, read_boxes
 
 from realtime.camera import FrameFeed, open_feed
+from realtime.camera.diagnose import without_password
 from realtime.config import CameraConfig, Config
 from realtime.errors import SourceError
 from realtime.observation import Frame
@@ -203,6 +204,12 @@ def test_a_server_that_has_no_video_there(mjpeg, path, message, capfd) -> None:
 def test_what_is_no_url_is_refused_at_once(url, message) -> None:
     with pytest.raises(SourceError, match=message):
         open_feed(Config(source=url))
+
+
+def test_what_grants_access_is_not_shown() -> None:
+    url = "http://me:mine@h:8080/v.cgi?channel=2&USER=a&pwd=b%20c&token=d"
+    assert without_password(url) == "http://h:8080/v.cgi?channel=2&USER=***&pwd=***&token=***"
+    assert len(without_password("rtsp://h/" + "x" * 2000)) <= 256  # it has to fit into a status message
 
 
 def test_the_password_is_in_no_name_and_no_status(mjpeg) -> None:

@@ -28,6 +28,10 @@ def open_feed(config: Config) -> FrameFeed:
     Raises ConfigError for every_frame with a live source, SourceError for a URL that cannot be one.
     """
     source = config.source.strip()
+    if not _is_utf8(source):
+        raise SourceError(
+            f"{source}: the name is not valid UTF-8, and OpenCV takes no other; rename the file"
+        )
     if "://" in source:
         scheme = source.partition("://")[0].lower()
         if scheme not in DEFAULT_PORTS:
@@ -47,6 +51,14 @@ def open_feed(config: Config) -> FrameFeed:
     if config.every_frame:
         return EveryFrameClip(name, path)
     return PacedClip(name, path, loop=is_demo and bool(config.frames or config.duration))
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that Python carries as surrogates; OpenCV would crash on them
+        return False
+    return True
 
 
 def _refuse_every_frame(config: Config, name: str) -> None:

@@ -15,7 +15,7 @@ from realtime.camera.slot import RateMeter, Slot
 from realtime.errors import SourceError
 from realtime.observation import Frame
 
-log = logging.getLogger("hmmr.camera")
+log = logging.getLogger(__name__)
 
 FALLBACK_FPS = 30.0
 SANE_FPS = (1.0, 480.0)  # outside of this a header is wrong (0, NaN, a time base such as 90000)

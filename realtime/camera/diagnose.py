@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 from pathlib import Path
@@ -11,11 +12,15 @@ from urllib.parse import urlsplit, urlunsplit
 from realtime.errors import SourceError
 
 PROBE_TIMEOUT_S = 1.5
+LONGEST_NAME = 256
+# Cameras take the password in the query, too: ?user=admin&pwd=…
+_SECRET = re.compile(r"([^&;=]*(?:usr|user|pass|pwd|token|secret|key|auth|sig)[^&;=]*)=[^&;]*", re.IGNORECASE)
 DEFAULT_PORTS = {"http": 80, "https": 443, "rtsp": 554, "rtsps": 322}
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown and published: without user and password.
+    """The URL as it may be shown and published: without user, password and whatever else grants access, and not
+    longer than a message's name may be.
 
     Raises SourceError if it is no URL with a host and a valid port.
     """
@@ -25,9 +30,13 @@ def without_password(url: str) -> str:
     except ValueError as error:
         raise SourceError(f"{url}: not a valid URL ({error})") from None
     if not host:
-        raise SourceError(f"{url}: the URL names no host; expected for example rtsp://192.168.0.20:554/stream")
+        raise SourceError(
+            f"{url}: the URL names no host; expected for example rtsp://192.168.0.20:554/stream"
+        )
     netloc = f"[{host}]" if ":" in host else host
-    return urlunsplit(parts._replace(netloc=f"{netloc}:{port}" if port else netloc))
+    query = _SECRET.sub(r"\1=***", parts.query)
+    shown = urlunsplit(parts._replace(netloc=f"{netloc}:{port}" if port else netloc, query=query))
+    return shown if len(shown) <= LONGEST_NAME else shown[: LONGEST_NAME - 1] + "…"
 
 
 def why_url_fails(url: str) -> str:
@@ -62,7 +71,9 @@ def _request(scheme: str, host: str, port: int, path: str, query: str) -> bytes:
 def _explain(answer: str) -> str:
     status = answer.split("\r\n")[0].strip()
     if " 401" in status or " 403" in status:
-        return f"the server refuses access ({status}); give user and password as scheme://USER:PASSWORD@host/…"
+        return (
+            f"the server refuses access ({status}); give user and password as scheme://USER:PASSWORD@host/…"
+        )
     if " 200" in status:
         return f"the server answers ({status}), but not with video that OpenCV can read; is the path right?"
     if status.startswith(("HTTP/", "RTSP/")):

@@ -25,7 +25,7 @@ from realtime.config import CameraConfig
 from realtime.errors import SourceError
 from realtime.observation import Frame
 
-log = logging.getLogger("hmmr.camera")
+log = logging.getLogger(__name__)
 
 POLL_S = 0.05
 DIAGNOSIS_S = 2.0  # finding out why a source does not open comes on top of open_timeout_s
