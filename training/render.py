@@ -87,9 +87,7 @@ class PersonRenderer:
         self._canvas_px = canvas_px
         self._scene = BodyScene(canvas_px, canvas_px, body.faces, background=_KEY)
 
-    def new_look(
-        self, rng: np.random.Generator, width: int, height: int, grain: float | None = None
-    ) -> None:
+    def new_look(self, rng: np.random.Generator, width: int, height: int, grain: float | None = None) -> None:
         """Other clothes, light, background and sensor noise (grain: its peak in grey levels), for pictures of
         width × height."""
         self._colours = random_clothes(self._body, rng)

@@ -1,10 +1,10 @@
 """A network camera: MJPEG over HTTP on 127.0.0.1, with numbered pictures.
 
-    python tests/servers/mjpeg_server.py PORT     prints "ready PORT"; port 0 takes a free one
-    /video               the stream, 30 pictures per second
-    /silence, /resume    stop and go on sending; everybody stays connected
-    /empty               200, but a web page
-    anything else        404
+python tests/servers/mjpeg_server.py PORT     prints "ready PORT"; port 0 takes a free one
+/video               the stream, 30 pictures per second
+/silence, /resume    stop and go on sending; everybody stays connected
+/empty               200, but a web page
+anything else        404
 """
 
 import sys
