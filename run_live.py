@@ -4,10 +4,12 @@ import contextlib
 import os
 import sys
 
-from realtime.cli import main
-
 if __name__ == "__main__":
-    code = main()
+    code = 0
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C in the first moment, while this is still importing
+        from realtime.cli import main
+
+        code = main()
     # All is closed and on the disk by now. Taking torch and MediaPipe apart would last another second for nothing.
     with contextlib.suppress(OSError):  # nobody reads: `run_live.py | head`
         sys.stdout.flush()

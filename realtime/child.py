@@ -21,6 +21,7 @@ from typing import Any
 
 import realtime
 from realtime.errors import HmmrLiveError
+from realtime.terminal import print_anything
 
 EXIT_FINAL = 2  # bad arguments: starting the program again would not help
 EXIT_NO_DISPLAY = 5  # the viewer found no display and has said so
@@ -50,6 +51,7 @@ def run(main: Callable[[], int]) -> int:
     Ctrl-C, SIGTERM and the end of the parent all raise KeyboardInterrupt in `main` and mean success. An
     HmmrLiveError is printed without a traceback and gives its own exit code.
     """
+    print_anything()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if os.environ.pop(_MARK, None):  # popped: it is not meant for programs started from here
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored

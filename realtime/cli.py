@@ -14,6 +14,7 @@ from realtime.config import Config, apply_setting, settable_keys
 from realtime.errors import ConfigError, HmmrLiveError
 from realtime.record import check_record_path, check_writable_folder
 from realtime.supervisor import Supervisor
+from realtime.terminal import print_anything
 from realtime.version import VERSION
 
 DESCRIPTION = "An ordinary webcam in; at frame rate, a live stream of SMPL body parameters out."
@@ -49,8 +50,8 @@ LIMITS = {
     "bus.image_width": (16, 8192),
     "bus.heartbeat_ms": (10, 1e6),
     "bus.heartbeat_timeout_ms": (10, 1e6),
-    "viewer.width": (64, 16384),
-    "viewer.height": (64, 16384),
+    "viewer.width": (200, 8192),
+    "viewer.height": (200, 8192),
     "viewer.fps": (1, 1000),
 }
 
@@ -180,6 +181,11 @@ def parse(argv: Sequence[str]) -> Config:
         value = getattr(owner, name)
         if not least <= value <= most:
             raise ConfigError(f"--set {key}={value:g}: expected {least:g} to {most:g}")
+    fourcc = config.camera.fourcc
+    if not (1 <= len(fourcc) <= 4 and fourcc.isascii() and fourcc.isprintable()):
+        raise ConfigError(
+            f"--set camera.fourcc={fourcc}: expected up to four letters, for example MJPG or YUYV"
+        )
     Supervisor(config)  # starts nothing: an unknown sink is told now
     if not config.source:
         raise ConfigError("--source: empty; give a webcam number, demo, a file or an address")
@@ -197,6 +203,7 @@ def parse(argv: Sequence[str]) -> Config:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run and return the exit code."""
+    print_anything()
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:

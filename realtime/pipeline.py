@@ -134,12 +134,13 @@ class Stream:
                 body=self.body.id,
                 model=self.engine.model_id,
             )
+            data = encode_pose(message)
         except MessageError as error:
             if not self.invalid:  # once; the status message counts
                 log.warning("frame %d not published: %s", frame.index, error)
             self.invalid += 1
             return False
-        self.publisher.publish(encode_pose(message))
+        self.publisher.publish(data)
         return True
 
     def _count(self, frame: Frame, estimate: Estimate, estimated_ns: int, sent_ns: int) -> None:

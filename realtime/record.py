@@ -28,6 +28,7 @@ import numpy as np
 from realtime.errors import ConfigError
 from realtime.observation import Estimate, Frame
 from realtime.record_file import CRC_BYTES, MAGIC, ROW, STATES, RecordError, read_rows, write_all, write_npz
+from realtime.terminal import print_anything
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,8 @@ def check_writable_folder(flag: str, path: Path) -> None:
     try:
         if path.is_dir():
             raise ConfigError(f"{flag} {path}: is a folder; give the name of a file")
+        if path.exists() and not path.is_file():
+            return  # a device such as /dev/stdout: nothing is made beside it
         if not path.parent.is_dir():
             raise ConfigError(f"{flag} {path}: there is no folder {path.parent}; make it first")
         probe.touch(exist_ok=False)
@@ -194,6 +197,7 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m realtime.record", description="Recover recordings that a crash left as .npz.part."
     )
     parser.add_argument("part", type=Path, nargs="+", help="X.npz.part; becomes X.npz")
+    print_anything()
     status = 0
     for part in parser.parse_args(argv).part:
         try:

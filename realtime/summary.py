@@ -44,9 +44,8 @@ class Samples:
 
     def recent_ms(self, count: int) -> float | None:
         """Median of the last `count`; None before the first."""
-        end = self.count % len(self._ms) if self.count else 0
-        last = self._ms[max(0, end - count) : end]
-        return float(np.median(last)) if len(last) else None
+        last = np.arange(max(0, self.count - min(count, len(self._ms))), self.count)
+        return float(np.median(self._ms[last % len(self._ms)])) if len(last) else None
 
     def report(self) -> dict[str, float | int | None]:
         """{"p50", "p95", "p99", "max", "count"}, milliseconds; None for all but the count before the
@@ -134,10 +133,17 @@ class Summary:
     versions: dict[str, str]
 
     def write(self, path: Path) -> None:
-        """Write the JSON beside `path` and move it into place. Raises OSError."""
+        """Write the JSON beside `path` and move it into place. Raises OSError.
+
+        A link or device (/dev/stdout) is written to, never replaced.
+        """
+        content = json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            path.write_text(content, encoding="utf-8")
+            return
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            temporary.write_text(json.dumps(asdict(self), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+            temporary.write_text(content, encoding="utf-8")
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -7,11 +7,19 @@ terminal.
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import shutil
 import sys
 
-OUR_LOGGERS = ("realtime", "engines", "hmmr")
+OUR_LOGGERS = ("realtime", "engines")
+
+
+def print_anything() -> None:
+    """Let stdout replace what its encoding lacks, as stderr does by itself: redirected on Windows it has no
+    arrows, and on Linux a file's name may be no text at all."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 class Terminal(logging.Handler):
@@ -27,8 +35,8 @@ class Terminal(logging.Handler):
 
     def say(self, text: str) -> None:
         """One line of the run. Where nobody reads any more (`run_live.py | head`), the run goes on all the same."""
-        self._wipe()
         with contextlib.suppress(OSError):
+            self._wipe()
             print(text, flush=True)
 
     def show(self, text: str) -> None:
@@ -36,14 +44,20 @@ class Terminal(logging.Handler):
         if not self._live:
             return
         text = text[: shutil.get_terminal_size().columns - 1]
-        sys.stderr.write("\r" + text.ljust(self._shown))
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            sys.stderr.write("\r" + text.ljust(self._shown))
+            sys.stderr.flush()
         self._shown = len(text)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._wipe()
         text = record.getMessage()
-        print(f"run_live: {text}" if record.levelno >= logging.WARNING else text, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # as in `say`: a warning nobody reads must not end the stream
+            self._wipe()
+            print(
+                f"run_live: {text}" if record.levelno >= logging.WARNING else text,
+                file=sys.stderr,
+                flush=True,
+            )
 
     def __enter__(self) -> Terminal:
         logging.getLogger().addHandler(self)

@@ -1,5 +1,6 @@
 """The command line: what it takes, and one or two lines with the right exit code for what it does not."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -68,6 +69,7 @@ BAD_ARGUMENTS = {
     "set wrong type": (["--set", "camera.width=wide"], "camera.width=wide"),
     "set out of range": (["--set", "camera.fov_deg=360"], "camera.fov_deg"),
     "set divides by zero": (["--set", "bus.image_fps=0"], "bus.image_fps"),
+    "set no format": (["--set", "camera.fourcc=MJPEG"], "up to four letters"),
     "sink": (["--sink", "hologram"], "hologram"),
     "record kind": (["--record", "a.mcap"], "only .npz"),
     "record folder": (["--record", "/nowhere/at/all/a.npz"], "/nowhere/at/all"),
@@ -178,6 +180,35 @@ def test_as_a_program_it_says_its_version_helps_and_refuses():
     refused = run("--set", "camera.widht=1")
     assert refused.returncode == 2
     assert len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no /dev and no names that are not text")
+def test_odd_encodings_names_and_devices_end_well(model, clip, tmp_path):
+    """stdout that has no arrows, a summary to a device, a source whose name is not UTF-8."""
+    arguments = ["--model", model, "--viewer", "none", "--bus", "tcp://127.0.0.1:0", "--every-frame"]
+
+    def run(*more):
+        process = subprocess.run(
+            [sys.executable, "run_live.py", *map(str, arguments), *map(os.fsencode, more)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONIOENCODING": "ascii"},
+            capture_output=True,
+            timeout=60,
+        )
+        assert b"Traceback" not in process.stderr, process.stderr
+        return process
+
+    link = tmp_path / "summary"  # as /dev/stdout is one
+    link.symlink_to("/dev/fd/1")
+    ended = run("--source", clip, "--summary", link)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert b"capture ? publish" in ended.stdout and b'"ended_by": "end of the source"' in ended.stdout
+    assert link.is_symlink()
+
+    odd = os.fsencode(tmp_path) + b"/odd\xff.avi"
+    os.link(clip, odd)
+    refused = run("--source", odd)
+    assert refused.returncode == 3 and b"not valid UTF-8" in refused.stderr
 
 
 def test_the_version_is_that_of_the_package():

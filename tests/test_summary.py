@@ -36,6 +36,9 @@ def test_memory_is_bounded_and_what_is_old_goes():
     assert report["p99"] == 2.0  # the 1000 is no longer among the last 100
     assert samples.recent_ms(30) == 2.0
     assert samples.recent_ms(90) == 1.0  # across the end of the buffer
+    for value in [3.0] * 19:
+        samples.add(value)
+    assert samples.count == 200 and samples.recent_ms(30) == 3.0  # just where it begins anew
 
 
 def test_nothing_measured_is_said_as_nothing():
