@@ -11,7 +11,7 @@ if __name__ == "__main__":
 
         code = main()
     # All is closed and on the disk by now. Taking torch and MediaPipe apart would last another second for nothing.
-    with contextlib.suppress(OSError):  # nobody reads: `run_live.py | head`
-        sys.stdout.flush()
-        sys.stderr.flush()
+    for out in filter(None, (sys.stdout, sys.stderr)):  # None: closed, or a program without a terminal
+        with contextlib.suppress(OSError):  # nobody reads: `run_live.py | head`
+            out.flush()
     os._exit(code)

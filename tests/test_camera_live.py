@@ -46,6 +46,9 @@ class Device:
     def fail(self) -> tuple[bool, np.ndarray | None]:
         return False, None
 
+    def blow_up(self) -> tuple[bool, np.ndarray | None]:
+        raise MemoryError("a driver's own kind of trouble")
+
     def block(self) -> tuple[bool, np.ndarray | None]:
         self.unblock.wait(60)
         return False, None
@@ -90,7 +93,7 @@ def state_is(feed: LiveFeed, *states: str) -> Callable[[], bool]:
     return lambda: feed.status().state in states
 
 
-@pytest.mark.parametrize("fault", ["fail", "block", "repeat"])
+@pytest.mark.parametrize("fault", ["fail", "block", "repeat", "blow_up"])
 def test_a_lost_camera_is_noticed_and_comes_back(fault) -> None:
     plug = Plug()
     feed = plug.feed()
@@ -104,7 +107,7 @@ def test_a_lost_camera_is_noticed_and_comes_back(fault) -> None:
     plug.devices[0].behaviour = getattr(plug.devices[0], fault)
     seen = set()
     wait_for(lambda: seen.add(feed.status().state) or "reconnecting" in seen)
-    assert ("stalled" in seen) == (fault != "fail")  # a failed read is a lost connection at once
+    assert ("stalled" in seen) == (fault not in ("fail", "blow_up"))  # a failed read is a lost connection at once
     wait_for(lambda: len(plug.attempts_s) >= 3)
     status = feed.status()
     assert status.reconnects == 0 and "reconnecting" in status.message and "\n" not in status.message

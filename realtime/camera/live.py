@@ -72,6 +72,8 @@ class _Reader:
                 capture.close()
         except SourceError as error:
             self.trouble = str(error)
+        except Exception as error:  # of a driver or backend: the keeper needs a reason, and then tries again
+            self.trouble = f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:200]}"
         finally:
             self.finished.set()
 
@@ -228,10 +230,12 @@ class LiveFeed:
 
     def _say_lost(self, trouble: str) -> None:
         with self._lock:
-            self._message = f"{trouble.splitlines()[0]}; reconnecting"
+            trouble = trouble.splitlines()[0]
+            named = trouble if trouble.startswith(self.name) else f"{self.name}: {trouble}"
+            self._message = f"{named}; reconnecting"
             already_said, self._lost = self._lost, True
         if not already_said:  # once per outage; the state is in the status
-            log.warning("%s: %s", self.name, self._message)
+            log.warning(self._message)
 
     def _why_no_picture(self, reader: _Reader) -> str:
         if reader.finished.is_set():
