@@ -107,7 +107,8 @@ def test_a_lost_camera_is_noticed_and_comes_back(fault) -> None:
     plug.devices[0].behaviour = getattr(plug.devices[0], fault)
     seen = set()
     wait_for(lambda: seen.add(feed.status().state) or "reconnecting" in seen)
-    assert ("stalled" in seen) == (fault not in ("fail", "blow_up"))  # a failed read is a lost connection at once
+    # a failed read is a lost connection at once
+    assert ("stalled" in seen) == (fault not in ("fail", "blow_up"))
     wait_for(lambda: len(plug.attempts_s) >= 3)
     status = feed.status()
     assert status.reconnects == 0 and "reconnecting" in status.message and "\n" not in status.message
