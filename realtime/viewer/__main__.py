@@ -45,8 +45,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add("--frames", type=int, default=10, metavar="N", help="poses to draw for a snapshot; default 10")
     flags = parser.parse_args(argv)
-    if flags.fps <= 0 or flags.frames < 1:
-        parser.error("--fps and --frames must be above 0")
+    if not 0 < flags.fps < float("inf") or flags.frames < 1:
+        parser.error("--fps and --frames must be numbers above 0")
     return flags
 
 
