@@ -24,6 +24,7 @@ from realtime.perception.tracking import Tracker
 from realtime.pictures import PictureSender
 from realtime.record import Recorder
 from realtime.report import Report
+from realtime.sinks import fills_stdout
 from realtime.stop import StopRequest
 from realtime.summary import Stamps, Summary, Tally
 from realtime.supervisor import Supervisor
@@ -44,7 +45,7 @@ def run(config: Config) -> Summary:
     """
     with ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
-        terminal = stack.enter_context(Terminal(config.debug))
+        terminal = stack.enter_context(Terminal(config.debug, any(map(fills_stdout, config.sinks))))
         stream = Stream(config, stack)
         report = Report(stream, terminal)
         report.greet()

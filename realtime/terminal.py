@@ -1,7 +1,7 @@
 """What the person at the terminal reads: a few lines at the start, one live line, a few at the end.
 
-Lines of the run go to stdout. The live line and the log go to stderr, the live line only where that is a
-terminal.
+Lines of the run go to stdout, or to stderr where stdout belongs to a sink's data. The live line and the log go
+to stderr, the live line only where that is a terminal.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ def print_anything() -> None:
 class Terminal(logging.Handler):
     """Prints; as a logging handler it keeps log lines from running into the live line."""
 
-    def __init__(self, debug: bool = False) -> None:
-        """debug: show what our own modules log for information, too."""
+    def __init__(self, debug: bool = False, stdout_is_data: bool = False) -> None:
+        """debug: show what our own modules log for information, too. stdout_is_data: keep off it."""
         super().__init__()
+        self._stdout_is_data = stdout_is_data
         for name in OUR_LOGGERS if debug else ():
             logging.getLogger(name).setLevel(logging.INFO)
         self._live = sys.stderr is not None and sys.stderr.isatty()
@@ -37,7 +38,7 @@ class Terminal(logging.Handler):
         """One line of the run. Where nobody reads any more (`run_live.py | head`), the run goes on all the same."""
         with contextlib.suppress(OSError):
             self._wipe()
-            print(text, flush=True)
+            print(text, file=sys.stderr if self._stdout_is_data else sys.stdout, flush=True)
 
     def show(self, text: str) -> None:
         """Replace the live line."""

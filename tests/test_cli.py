@@ -1,5 +1,6 @@
 """The command line: what it takes, and one or two lines with the right exit code for what it does not."""
 
+import json
 import os
 import socket
 import subprocess
@@ -209,6 +210,21 @@ def test_odd_encodings_names_and_devices_end_well(model, clip, tmp_path):
     os.link(clip, odd)
     refused = run("--source", odd)
     assert refused.returncode == 3 and b"not valid UTF-8" in refused.stderr
+
+
+def test_stdout_belongs_to_a_sink_that_writes_there(model, clip):
+    """run_live.py --sink jsonl | jq"""
+    arguments = ["--source", clip, "--model", model, "--viewer", "none", "--bus", "tcp://127.0.0.1:0"]
+    ended = subprocess.run(
+        [sys.executable, "run_live.py", *map(str, arguments), "--sink", "jsonl"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert all("theta" in json.loads(line) for line in ended.stdout.splitlines())
+    assert "of 20 frames published" in ended.stderr
 
 
 def test_the_version_is_that_of_the_package():

@@ -29,6 +29,11 @@ SINKS = {
 }
 
 
+def fills_stdout(spec: str) -> bool:
+    """True where the sink of `--sink spec` writes its data to our stdout, which then may carry nothing else."""
+    return spec in ("jsonl", "jsonl:", "jsonl:-")
+
+
 def sink_command(spec: str, address: str) -> list[str]:
     """The command of `--sink NAME[:ARGS]`. Raises ConfigError for an unknown name, naming the known ones."""
     name, _, arguments = spec.partition(":")
