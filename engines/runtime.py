@@ -30,6 +30,10 @@ class Engine(Protocol):
     receptive_field: int  # frames
     horizon_ms: float  # largest |Δt| that may be asked for
 
+    def prepare(self, horizons: int) -> None:
+        """Get ready to step with this many `dt_ahead_ms`, before a stream rather than on its first frame; forgets
+        every frame, as `reset` does."""
+
     def reset(self) -> None:
         """Forget every frame: the next one is the first."""
 

@@ -54,7 +54,7 @@ class Estimator:
         self._betas_count = 0
         self._last = rest_estimate(body)
         self._last_is_theirs = False  # the last pose is of the person now in view
-        engine.reset()
+        engine.prepare(len(self._horizons_ms))
 
     def update(self, t_ns: int, observation: Observation) -> Estimate:
         """The body in the frame taken at t_ns. Never raises for what was observed; always finite.

@@ -199,3 +199,15 @@ def test_weights_for_other_features_are_refused(tmp_path):
     save(network(FEATURE_DIM, FEATURE_VERSION + 1), path, {})
     with pytest.raises(LoadError, match="features version"):
         engines.load(str(path))
+
+
+@pytest.mark.parametrize("horizons", [(), (50.0,), (-200.0, 66.0, 166.0)])
+def test_any_number_of_horizons_at_any_time_leaves_the_stream_alone(engine, horizons):
+    """The traced step is made for a number of horizons; another number must not disturb the state."""
+    features = frames(20)
+    plain = TorchEngine(network(), device=CPU)
+    for t, feature in enumerate(features):
+        asked = horizons if t == 15 else (100.0,)
+        output, expected = engine.step(feature, asked), plain.step(feature, (100.0,))
+        assert np.abs(output.pose_matrix - expected.pose_matrix).max() < 1e-6
+        assert output.ahead.shape == (len(asked), 24, 3, 3)

@@ -47,6 +47,9 @@ class FixedEngine:
         self.resets = 0
         self.features = []
 
+    def prepare(self, horizons):
+        self.reset()
+
     def reset(self):
         self.resets += 1
         self.features = []

@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
+from engines.config import NetworkConfig
+from engines.model import HMMRLive
 from realtime.body.kinematics import forward_kinematics
 from realtime.body.rotations import axis_angle_to_matrix
 from realtime.body.skeleton import JOINT_NAMES
@@ -12,6 +15,7 @@ from realtime.perception.box import keypoint_crop, smooth_crop
 from training.augment import MotionBank
 from training.crops import keypoint_crops, smooth_crops
 from training.dataset import TrainingData
+from training.fit import rescale_strip
 from training.metrics import knee_flexion_deg
 from training.motion import Clip, load_clips, mirror, straighten_knees
 from training.noise import NoiseModel, ObservedTake, first_markers, fit_markers, fit_noise, project
@@ -160,3 +164,27 @@ def test_batches_have_their_truth_in_the_ray_frame(body):
 def test_absent_motion_says_what_to_do(tmp_path):
     with pytest.raises(LoadError, match="--motion"):
         load_clips(tmp_path / "none.npz", "train")
+
+
+def test_rescaling_the_strip_changes_nothing_but_its_size():
+    torch.manual_seed(0)
+    model = HMMRLive(
+        NetworkConfig(feature_dim=20, feature_version=1, model_id="t", width=64, groups=8)
+    ).eval()
+    for layer in (model.embed.fc2, *(block.conv2.taps for block in model.encoder.blocks)):
+        layer.weight.data *= 300.0  # a strip of some tens, as training leaves it
+    features = torch.randn(2, 20, 20)
+    before = model(features)
+    pose = torch.eye(3).expand(2, 20, 24, 3, 3)
+    ahead = model.dynamics(before.movie_strip, pose, torch.full((2, 20), 100.0))
+    expected_single = model.f3d(before.hallucinated)
+    rescale_strip(model, features)
+    after = model(features)
+    assert 0.5 < after.encoded.detach().square().mean().sqrt() < 2.0
+    ratio = before.encoded / after.encoded
+    assert ratio.max() - ratio.min() < 1e-3 * ratio.max()
+    assert torch.allclose(after.theta6d, before.theta6d, atol=1e-5)
+    assert torch.allclose(model.f3d(after.hallucinated), expected_single, atol=1e-5)
+    assert torch.allclose(
+        model.dynamics(after.movie_strip, pose, torch.full((2, 20), 100.0)), ahead, atol=1e-5
+    )

@@ -125,6 +125,25 @@ def train(model: HMMRLive, loss: WindowLoss, loader: DataLoader, steps: int, wor
     return average
 
 
+@torch.no_grad()
+def rescale_strip(model: HMMRLive, features: torch.Tensor) -> None:
+    """Bring the movie strip to the size of 1 without changing what the network computes; features (B, T, F).
+
+    Nothing holds the size of Φ in training, and it drifts to some tens, where float32 cannot tell stepping from the
+    clip pass to 1e-5. Norms take the scale out again and only linear layers read Φ, so it can be moved from one side
+    to the other; by a power of two, the bits stay.
+    """
+    size = model(features).encoded.square().mean().sqrt()
+    scale = float(2.0 ** -torch.log2(size).round())
+    writers = [model.embed.fc2, model.hallucinator.fc3, *(block.conv2.taps for block in model.encoder.blocks)]
+    readers = [model.hallucinator.fc1, model.f3d.from_strip, model.dynamics.from_strip]
+    for layer in writers:
+        layer.weight *= scale
+        layer.bias *= scale
+    for layer in readers:
+        layer.weight /= scale
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--motion", type=Path, default=DEFAULT_MOTION)
@@ -174,6 +193,7 @@ def main() -> None:
     )
     started = time.monotonic()
     trained = train(model, WindowLoss(body, markers), loader, options.steps, options.work)
+    rescale_strip(trained, next(iter(loader))["features"])
     provenance = {
         "command": f"python -m training.fit --steps {options.steps} --seed {options.seed}"
         f" --width {options.width} --head-width {options.head_width}",

@@ -98,15 +98,18 @@ class Tracker:
 
         Never raises for what a detection holds: landmarks that are not finite count as not seen.
         """
-        place = None if detection is None else place_of(detection, t_ns)
-        score = 0.0 if detection is None or place is None else detection_score(detection, image_size)
+        place, measured, score = None, None, 0.0
+        if detection is not None:
+            place = place_of(detection, t_ns)
+            measured = keypoint_crop(detection.landmarks_px, detection.visibility)
+            score = 0.0 if place is None else detection_score(detection, measured, image_size)
         self.restart = False
         if self._state == "lost":
             self._look_for_somebody(place, score, t_ns)
         else:
             self._follow(place, score, t_ns)
-        if detection is not None and self._state == "tracking":
-            self._update_crop(detection, t_ns)
+        if measured is not None and self._state == "tracking":
+            self._update_crop(measured, t_ns)
         self.search = self._search_square(t_ns) if self._state == "held" else None
         return Observation(
             detection=detection if self._state == "tracking" else None,
@@ -164,10 +167,7 @@ class Tracker:
         assert self._place is not None
         return min(max(t_ns - self._place.t_ns, 0) / 1e9, self._config.hold_ms / 1e3)
 
-    def _update_crop(self, detection: Detection, t_ns: int) -> None:
-        measured = keypoint_crop(detection.landmarks_px, detection.visibility)
-        if measured is None:
-            return
+    def _update_crop(self, measured: Crop, t_ns: int) -> None:
         dt_s = (t_ns - self._crop_t_ns) / 1e9
         self._crop = smooth_crop(self._crop, measured, dt_s, self._config.box_tau_ms / 1e3)
         self._crop_t_ns = t_ns
