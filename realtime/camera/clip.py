@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 FALLBACK_FPS = 30.0
 SANE_FPS = (1.0, 480.0)  # outside of this a header is wrong (0, NaN, a time base such as 90000)
+HAND_OVER_S = 0.001  # after a frame, before the next is decoded
 MAX_LATE_RUN = 5  # of so many late frames one is offered all the same, or a slow machine would see none
 MISSING_TOLERATED = 2  # headers that count by duration are off by one or two
 
@@ -246,6 +247,8 @@ class PacedClip:
                 if wait_ns > 0 and self._closing.wait(wait_ns / 1e9):
                     return
                 self._slot.put(image)
+                # Decoding on at once would keep the core on which the taker wakes up: half a millisecond.
+                self._closing.wait(HAND_OVER_S)
                 due_ns += period_ns
                 late_run = 0
                 while late_run < MAX_LATE_RUN and time.monotonic_ns() > due_ns + period_ns:

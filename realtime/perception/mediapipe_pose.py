@@ -76,10 +76,9 @@ class MediaPipePose:
         if found.pose_landmarks is None or found.pose_world_landmarks is None:
             return None
         height, width = image.shape[:2]
-        points = found.pose_landmarks.landmark
-        pixels = np.array([(p.x * width, p.y * height) for p in points], np.float32)
+        points = np.array([(p.x, p.y, p.visibility) for p in found.pose_landmarks.landmark], np.float32)
         world = np.array([(p.x, p.y, p.z) for p in found.pose_world_landmarks.landmark], np.float32)
-        return Detection(pixels, world, np.array([p.visibility for p in points], np.float32))
+        return Detection(points[:, :2] * np.array((width, height), np.float32), world, points[:, 2])
 
     def reset(self) -> None:
         """A black picture makes MediaPipe lose its person in 20 ms; its own reset reloads models: 100 ms."""
