@@ -1,9 +1,9 @@
 """Train the default model and write assets/model.safetensors.
 
-    python -m training.synthesis --split train --takes 400 --out data/observed/train
-    python -m training.fit --takes data/observed/train
+    python -m training.fit [--motion FILE]
 
-Everything follows from --seed. Checkpoints are kept in --work, so a run that was cut off goes on with the same command.
+First the takes are rendered that are not there yet (training/synthesis.py), then the network is trained. Everything
+follows from --seed. Takes and checkpoints are kept, so a run that was cut off goes on with the same command.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from engines.checkpoint import save
 from engines.config import NetworkConfig
 from engines.model import HMMRLive
 from realtime.body.smpl import load_body
+from realtime.errors import HmmrLiveError
 from realtime.features import FEATURE_DIM, FEATURE_VERSION
 from training.augment import MotionBank
 from training.dataset import Batch, TrainingData
 from training.losses import WindowLoss
 from training.motion import DEFAULT_MOTION, load_clips
 from training.noise import fit_markers, fit_noise, load_takes
+from training.synthesis import make_takes
 
 MODEL_ID = "hmmr-live-1"
 FRAMES = 24  # 12 of them with a full ring behind them
@@ -147,8 +149,11 @@ def rescale_strip(model: HMMRLive, features: torch.Tensor) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--motion", type=Path, default=DEFAULT_MOTION)
-    parser.add_argument("--takes", type=Path, default=Path("data/observed/train"))
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--takes", type=int, default=200, help="rendered takes to learn from")
+    parser.add_argument(
+        "--observed", type=Path, default=Path("data/observed/train"), help="where they are kept"
+    )
+    parser.add_argument("--steps", type=int, default=5500)
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--head-width", type=int, default=512)
     parser.add_argument("--seed", type=int, default=0)
@@ -160,8 +165,13 @@ def main() -> None:
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
     options.work.mkdir(parents=True, exist_ok=True)
+    try:
+        make_takes(options.motion, "train", options.observed, options.takes, options.seed)
+        clips = load_clips(options.motion, "train")
+    except HmmrLiveError as error:
+        parser.exit(error.exit_code, f"{error}\n")
     body = load_body(None)
-    takes = load_takes(options.takes, body)
+    takes = load_takes(options.observed, body)
     markers = fit_markers(takes)
     noise = fit_noise(takes, markers)
     clips = load_clips(options.motion, "train")

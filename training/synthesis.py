@@ -1,6 +1,6 @@
 """Render motion on the body, let the perception that is deployed look at it, and keep what it said beside the truth.
 
-    python -m training.synthesis --split train --takes 300 --out data/observed/train
+    python -m training.synthesis --takes 200 --out data/observed/train
 
 Takes are drawn one by one from a seed of their own, so the work can be cut off and taken up again, and two processes
 can share it (--shard 0/2, 1/2). A take is written to its own .npz when it is whole.
@@ -17,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from realtime.body.smpl import Body, load_body
+from realtime.errors import HmmrLiveError
 from realtime.perception.mediapipe_pose import LANDMARKS, MediaPipePose
 from training.camera import PinholeCamera, random_azimuth, random_rotation
 from training.motion import DEFAULT_MOTION, FPS, Clip, load_clips
@@ -141,35 +142,50 @@ def save_take(path: Path, take: Take, seen: Observed) -> None:
     partial.replace(path)
 
 
-def main() -> None:
+def make_takes(
+    motion: Path, split: str, folder: Path, count: int, seed: int = 0, shard: tuple[int, int] = (0, 1)
+) -> None:
+    """Render and observe takes 0 … count − 1 into `folder`, those of this shard (K of N); whole ones are kept.
+
+    Raises LoadError when there is no motion.
+    """
+    first, step = shard
+    missing = [k for k in range(first, count, step) if not (folder / f"take_{k:05d}.npz").exists()]
+    if not missing:
+        return
+    clips = load_clips(motion, split, precise=True)
+    weights = clip_weights(clips)
+    folder.mkdir(parents=True, exist_ok=True)
+    observer = Observer(load_body(None))
+    for index in (progress := tqdm(missing, unit="take")):
+        rng = np.random.default_rng([seed, index])
+        take = draw_take(clips, weights, TAKE_FRAMES, rng)
+        seen = observer.observe(take, rng)
+        save_take(folder / f"take_{index:05d}.npz", take, seen)
+        progress.set_postfix(found=f"{seen.detected.mean():.0%}", clip=take.clip)
+    observer.close()
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--motion", type=Path, default=DEFAULT_MOTION)
     parser.add_argument("--split", choices=("train", "eval"), default="train")
-    parser.add_argument("--takes", type=int, default=300)
+    parser.add_argument("--takes", type=int, default=200)
     parser.add_argument("--out", type=Path, default=Path("data/observed/train"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--shard", default="0/1", help="K/N: this process does every N-th take from the K-th on"
     )
     options = parser.parse_args()
-    shard, shards = (int(part) for part in options.shard.split("/"))
-
-    clips = load_clips(options.motion, options.split, precise=True)
-    weights = clip_weights(clips)
-    options.out.mkdir(parents=True, exist_ok=True)
-    observer = Observer(load_body(None))
-    progress = tqdm(range(shard, options.takes, shards), unit="take")
-    for index in progress:
-        path = options.out / f"take_{index:05d}.npz"
-        if path.exists():
-            continue
-        rng = np.random.default_rng([options.seed, index])
-        take = draw_take(clips, weights, TAKE_FRAMES, rng)
-        seen = observer.observe(take, rng)
-        save_take(path, take, seen)
-        progress.set_postfix(detected=f"{seen.detected.mean():.0%}", clip=take.clip)
-    observer.close()
+    try:
+        first, step = (int(part) for part in options.shard.split("/"))
+        make_takes(options.motion, options.split, options.out, options.takes, options.seed, (first, step))
+    except HmmrLiveError as error:
+        parser.exit(error.exit_code, f"{error}\n")
+    except ValueError:
+        parser.error(f"--shard {options.shard}: expected K/N, for example 0/2")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
