@@ -13,7 +13,9 @@ import errno
 import io
 import json
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,7 +28,8 @@ from realtime.child import run
 from realtime.errors import ConfigError, HmmrLiveError
 from realtime.messages import Message, PoseMessage
 
-DRAIN_S = 0.2  # how long, after the end, to take in what was on its way
+TURN_S = 0.1  # how often to look whether it is over
+DRAIN_S = 0.4  # how long, after the end, to take in what was on its way
 
 
 def pose_line(message: Message) -> bytes:
@@ -63,13 +66,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="append to FILE; - is stdout")
     arguments = parser.parse_args(argv)
     with _open(arguments.file) as out, Subscriber(arguments.connect, "pose", every=True) as subscriber:
+        ended = _ended_by_signal()
         try:
-            try:
-                for message in subscriber:
+            while not ended.is_set():
+                if (message := subscriber.receive(TURN_S)) is not None:
                     write_all(out, pose_line(message))
-            except KeyboardInterrupt:  # Ctrl-C, or the live program ends
-                for message in _on_their_way(subscriber):
-                    write_all(out, pose_line(message))
+            for message in _on_their_way(subscriber):
+                write_all(out, pose_line(message))
         except OSError as error:
             if arguments.file == "-" and error.errno in (errno.EPIPE, errno.EINVAL):  # EINVAL: Windows
                 print("jsonl: nobody reads the lines any more; ending", file=sys.stderr)
@@ -78,9 +81,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _ended_by_signal() -> threading.Event:
+    """Set by Ctrl-C, SIGTERM or the end of the live program. An exception in their place could strike between taking
+    a pose and writing it, and lose it."""
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    return ended
+
+
 def _on_their_way(subscriber: Subscriber) -> Iterator[Message]:
     deadline = time.monotonic() + DRAIN_S
-    while time.monotonic() < deadline and (message := subscriber.receive(DRAIN_S / 4)) is not None:
+    while time.monotonic() < deadline and (message := subscriber.receive(DRAIN_S / 8)) is not None:
         yield message
 
 
