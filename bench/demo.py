@@ -37,7 +37,7 @@ def compare(recording: Path) -> str:
         tracked[:-2] & tracked[1:-1] & tracked[2:] & (np.diff(index, n=2) == 0) & (np.diff(index)[:-1] == 1)
     )
     lines = [
-        f"against the true motion of the demo clip ({len(index)} frames, {tracked.mean():.1%} tracked):",
+        f"against the true motion of the demo clip ({len(index)} frames, a person in {tracked.mean():.1%}):",
         f"  joints (12 limbs): {mpjpe_mm(predicted, true)[tracked].mean():.0f} mm MPJPE, "
         f"{pa_mpjpe_mm(predicted, true)[tracked].mean():.0f} mm after Procrustes (PA-MPJPE)",
     ]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from realtime.config import Config, apply_setting, settable_keys
-from realtime.errors import ConfigError, HmmrLiveError
+from realtime.errors import ConfigError, HmmrLiveError, LoadError
 from realtime.record import check_record_path, check_writable_folder
 from realtime.supervisor import Supervisor
 from realtime.terminal import print_anything
@@ -22,6 +22,7 @@ EPILOG = """\
 examples:
   run_live.py                                   the first webcam, with the viewer
   run_live.py --source demo                     the shipped clip, played once like a camera
+                                                (in a loop with --frames or --duration)
   run_live.py --source clip.mp4 --every-frame --viewer none --record out.npz
                                                 every frame of a file, as fast as it goes
   run_live.py --source rtsp://host/stream --set camera.fov_deg=78
@@ -217,6 +218,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except HmmrLiveError as error:
         _report(error, f"run_live: {error}", debug)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        what = f"run_live: the package {error.name} is not installed for {sys.executable}"
+        _report(
+            error,
+            f"{what}\nrun it with .venv/bin/python (make demo sets that up), or pip install -e .",
+            debug,
+        )
+        return LoadError.exit_code
     except Exception as error:
         # The one place where anything may be caught: a bug of ours must not bury its message in a traceback.
         what = " ".join(str(error).split())[:300]

@@ -33,6 +33,7 @@ from realtime.version import VERSION
 from realtime.view import View
 
 TURN_S = 0.05
+SINKS_JOIN_S = 5.0  # with --every-frame, the longest wait for the sinks
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ class Stream:
 
     def loop(self, stop: StopRequest, report: Report) -> str:
         """The live loop. Returns what ended it."""
+        self._wait_for_sinks(stop)
         while not (ended_by := self._ended_by(stop)):
             self.publisher.poll()
             self.supervisor.poll()
@@ -114,6 +116,18 @@ class Stream:
             self.pictures.offer(frame, observation, estimate.state)
         report.turn()
         return ended_by
+
+    def _wait_for_sinks(self, stop: StopRequest) -> None:
+        """Let the sinks join before every frame of a file is sent past them. Live, nothing waits for anybody."""
+        deadline = time.monotonic() + SINKS_JOIN_S
+        while (
+            self.config.every_frame
+            and self.publisher.subscribers["pose"] < len(self.config.sinks)
+            and time.monotonic() < deadline
+            and not stop.requested
+        ):
+            time.sleep(TURN_S / 5)
+            self.publisher.poll()
 
     def _ended_by(self, stop: StopRequest) -> str:
         config = self.config

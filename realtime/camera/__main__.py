@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from realtime.camera.devices import list_cameras
@@ -9,6 +10,7 @@ from realtime.errors import SourceError
 
 
 def main() -> int:
+    argparse.ArgumentParser(prog="python -m realtime.camera", description=__doc__).parse_args()
     cameras = list_cameras()
     if not cameras:
         print(
