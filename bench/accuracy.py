@@ -40,7 +40,6 @@ from training.synthesis import Observer, Take, clip_weights, draw_take
 
 ROWS = ("MediaPipe world landmarks", "network, single frame", "stream")
 METRICS = ("MPJPE", "PA-MPJPE", "accel")
-PELVIS_TURN = 0
 
 
 @dataclass
@@ -57,7 +56,7 @@ class TakeResult:
 
 def view_of(take: Take) -> str:
     """Which side of the person the camera sees, by the body's forward axis in the middle of the take."""
-    forward = take.rotations[len(take.rotations) // 2, PELVIS_TURN] @ np.array([0.0, 0.0, 1.0])
+    forward = take.rotations[len(take.rotations) // 2, 0] @ np.array([0.0, 0.0, 1.0])
     toward_camera = -forward[2]
     return "front" if toward_camera > 0.6 else "back" if toward_camera < -0.6 else "side"
 

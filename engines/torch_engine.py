@@ -48,8 +48,8 @@ class TorchEngine:
     """Implements engines.runtime.Engine.
 
     On the CPU the step of a full ring runs as a traced graph, one per number of horizons: a frame costs a
-    hundred small operations, and calling them from Python a quarter of the time (2.5 → 1.9 ms after a MediaPipe
-    call). The few frames of a filling ring, and GPUs, run the modules as they are.
+    hundred small operations, and calling each from Python a good part of its time. The few frames of a filling
+    ring, and GPUs, run the modules as they are.
 
     threads: of torch in this whole process. One is best: with two, beside other work, medians rise 2–4 times
     (facts: spin barriers), and a step of this size has nothing to share out.

@@ -127,18 +127,18 @@ class TrainingData:
         flat = np.concatenate([centred.reshape(count, frames, 99), np.ones((count, frames, 1))], axis=-1)
         world = (flat @ self._noise.systematic).reshape(count, frames, 33, 3) + world_noise
         return self._finish(
-            rotations,
-            ahead,
-            dt_ahead,
-            betas,
-            joints + shift[:, :, None],
-            landmarks_px,
-            world,
-            visibility,
-            crops,
-            sizes,
-            fovs,
-            dt_s,
+            rotations=rotations,
+            ahead=ahead,
+            dt_ahead=dt_ahead,
+            betas=betas,
+            joints=joints + shift[:, :, None],
+            landmarks_px=landmarks_px,
+            world=world,
+            visibility=visibility,
+            crops=crops,
+            sizes=sizes,
+            fovs=fovs,
+            dt_s=dt_s,
         )
 
     def _from_takes(self, count: int) -> Batch:
@@ -167,8 +167,8 @@ class TrainingData:
                 "landmarks_px": take.landmarks_px[rows],
                 "world": take.world[rows],
                 "visibility": take.visibility[rows],
-                "size": np.repeat(take.image_size[None], frames, axis=0),
-                "fov": np.full(frames, take.fov_deg),
+                "sizes": np.repeat(take.image_size[None], frames, axis=0),
+                "fovs": np.full(frames, take.fov_deg),
                 "dt_s": np.maximum(np.abs(elapsed), 0.5) / FPS,
             }
             if rng.uniform() < 0.5:
@@ -177,23 +177,11 @@ class TrainingData:
                 parts.setdefault(name, []).append(value)
         stacked = {name: np.stack(value) for name, value in parts.items()}
         crops = smooth_crops(stacked["landmarks_px"], stacked["visibility"], stacked["dt_s"], BOX_TAU_S)
-        return self._finish(
-            stacked["rotations"],
-            stacked["ahead"],
-            stacked["dt_ahead"],
-            stacked["betas"],
-            stacked["joints"],
-            stacked["landmarks_px"],
-            stacked["world"],
-            stacked["visibility"],
-            crops,
-            stacked["size"],
-            stacked["fov"],
-            stacked["dt_s"],
-        )
+        return self._finish(crops=crops, **stacked)
 
     def _finish(
         self,
+        *,
         rotations,
         ahead,
         dt_ahead,
@@ -237,7 +225,7 @@ class TrainingData:
 def _mirror_take(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The same take as a mirror would show it: left and right change places everywhere."""
     flip = np.array([-1.0, 1.0, 1.0], np.float32)
-    width = values["size"][0, 0]
+    width = values["sizes"][0, 0]
     landmarks = values["landmarks_px"][:, _MIRRORED].copy()
     landmarks[..., 0] = width - landmarks[..., 0]
     return values | {
