@@ -12,7 +12,7 @@ __all__ = ["ENGINES", "MODELS", "Engine", "EngineOutput", "load", "model_path"]
 
 MODELS = {"default": "model.safetensors"}  # names of shipped weights → files in assets/
 ENGINES = ("auto", "torch")
-PLANNED = ("onnxruntime", "tensorrt")  # accepted on the command line (DESIGN), not built yet
+PLANNED = ("onnxruntime", "tensorrt")  # accepted on the command line, not built yet
 
 
 def load(model: str, engine: str = "auto", precision: str = "fp32", threads: int = 1) -> Engine:

@@ -49,7 +49,7 @@ class FrameNorm(nn.GroupNorm):
     """GroupNorm whose statistics span the channels of ONE frame.
 
     HMMR's own spans time as well, so a frame's output changes with every frame after it and no cached
-    step can reproduce it (facts/models.md §1).
+    step can reproduce it.
     """
 
     def forward(self, input: Tensor) -> Tensor:

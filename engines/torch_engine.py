@@ -52,7 +52,7 @@ class TorchEngine:
     ring, and GPUs, run the modules as they are.
 
     threads: of torch in this whole process. One is best: with two, beside other work, medians rise 2–4 times
-    (facts: spin barriers), and a step of this size has nothing to share out.
+    (its barriers spin), and a step of this size has nothing to share out.
     """
 
     name = "torch"

@@ -1,4 +1,4 @@
-"""Errors that end the program, each with its exit code (DESIGN, command line).
+"""Errors that end the program, each with its exit code.
 
 Each message is one or two lines: what was wrong, with which input, and what to do next.
 `run_live.py` prints it to stderr without a traceback (unless --debug) and exits with `exit_code`.
