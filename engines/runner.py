@@ -77,9 +77,9 @@ def make_runner(
             if engine == "tensorrt":
                 raise
             log.info("%s runs on ONNX Runtime: %s", path.name, str(error).splitlines()[0])
-    from engines.onnxruntime_runner import OnnxRuntimeRunner
+    from engines.onnxruntime_runner import fastest_runner
 
-    return OnnxRuntimeRunner(path, threads=threads, loops=loops, dims=dims)
+    return fastest_runner(path, threads, loops, dims)
 
 
 def _tensorrt(path: Path, loops: Mapping[str, str], dims: Mapping[str, int]) -> Runner:
