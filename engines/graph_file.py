@@ -1,0 +1,85 @@
+"""What a graph file (.onnx) of this project holds: the names of its tensors, and its metadata. Needs numpy only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from realtime.errors import LoadError
+
+FORMAT = "hmmr-live graph 1"
+FORMS = ("step", "window")
+PRECISIONS = ("fp32", "fp16", "int8")
+HORIZONS = "horizons"  # name of the one symbolic dimension
+
+_SHARED = ("age", "dt_ms", "rest_joints", "rest_directions", "shape_mean", "shape_rate")
+_HEADS = ("camera", "pose", "betas", "shape", "joints", "ahead", "movie_strip")
+STEP_INPUTS = ("features", "state", *_SHARED)
+STEP_OUTPUTS = (*_HEADS, "next_state")
+WINDOW_INPUTS = ("features", *_SHARED)
+WINDOW_OUTPUTS = _HEADS
+
+_NEXT_STEP = "use --model default, or make one with `python -m engines.export --model FILE.safetensors`"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphInfo:
+    """Metadata of a graph file. As text in the file: numbers as written by Python, the last two as JSON."""
+
+    form: str  # step | window
+    precision: str  # fp32 | fp16 | int8
+    model_id: str
+    feature_version: int
+    feature_dim: int  # F
+    receptive_field: int  # frames
+    horizon_ms: float
+    width: int  # D
+    parameters: int
+    weights_sha256: str  # of the fp32 values of all weights: the same for every form and precision of a model
+    hmmr_live: str  # version of the program that wrote the file
+    joint_names: tuple[str, ...]
+    parity: Mapping[str, Any]  # what the gate measured (engines/parity.py)
+
+    def metadata(self) -> dict[str, str]:
+        """As ONNX metadata_props."""
+        texts = {"format": FORMAT}
+        for name, value in asdict(self).items():
+            texts[name] = json.dumps(value) if name in ("joint_names", "parity") else str(value)
+        return texts
+
+
+def graph_info(
+    path: Path, metadata: Mapping[str, str], feature_version: int | None = None, feature_dim: int | None = None
+) -> GraphInfo:
+    """Read the metadata of the ONNX file `path`, as its runtime gives it.
+
+    feature_version, feature_dim: the φ it will be fed (realtime/features.py); None: not checked. Raises
+    LoadError for a graph that is none of ours, one with damaged metadata, and one made for another φ.
+    """
+    if metadata.get("format") != FORMAT:
+        found = metadata.get("format", "none")
+        raise LoadError(f"{path}: not a graph of this program (format {found!r}); {_NEXT_STEP}")
+    try:
+        values: dict[str, Any] = {item.name: metadata[item.name] for item in fields(GraphInfo)}
+        for name in ("feature_version", "feature_dim", "receptive_field", "width", "parameters"):
+            values[name] = int(values[name])
+        values["horizon_ms"] = float(values["horizon_ms"])
+        values["joint_names"] = tuple(json.loads(values["joint_names"]))
+        values["parity"] = dict(json.loads(values["parity"]))
+        info = GraphInfo(**values)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise LoadError(f"{path}: damaged metadata ({error}); {_NEXT_STEP}") from None
+    if info.form not in FORMS or info.precision not in PRECISIONS:
+        kind = f"form {info.form!r}, precision {info.precision!r}"
+        raise LoadError(f"{path}: {kind} is unknown to this program; {_NEXT_STEP}")
+    if feature_version not in (None, info.feature_version):
+        raise LoadError(
+            f"{path}: trained on features version {info.feature_version}, this program makes version "
+            f"{feature_version}; {_NEXT_STEP}"
+        )
+    if feature_dim not in (None, info.feature_dim):
+        raise LoadError(f"{path}: takes {info.feature_dim} features, this program makes {feature_dim}; {_NEXT_STEP}")
+    return info
