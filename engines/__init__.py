@@ -2,48 +2,108 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import importlib.util
+import logging
 
+from engines import tensorrt_api
+from engines.graph_engine import LOOPS, GraphEngine
+from engines.graph_file import FORMS, HORIZONS, PRECISIONS
+from engines.model_files import MODELS, graph_path, model_path
+from engines.runner import Runner, make_runner
 from engines.runtime import Engine, EngineOutput
-from realtime.assets import asset
 from realtime.errors import LoadError
+from realtime.features import FEATURE_DIM, FEATURE_VERSION
 
 __all__ = ["ENGINES", "MODELS", "Engine", "EngineOutput", "load", "model_path"]
 
-MODELS = {"default": "model.safetensors"}  # names of shipped weights → files in assets/
-ENGINES = ("auto", "torch")
-PLANNED = ("onnxruntime", "tensorrt")  # accepted on the command line, not built yet
+ENGINES = ("auto", "tensorrt", "onnxruntime", "torch")
+
+log = logging.getLogger(__name__)
 
 
-def load(model: str, engine: str = "auto", precision: str = "fp32", threads: int = 1) -> Engine:
+def load(
+    model: str = "default",
+    engine: str = "auto",
+    precision: str = "fp32",
+    threads: int = 1,
+    form: str = "step",
+) -> Engine:
     """Load a model by name or file and make it ready to step.
 
-    model: a key of MODELS or the path of a .safetensors file. engine: "auto" or "torch". precision: "fp32".
-    Raises LoadError for an unknown or missing model, a damaged file, an engine or precision not to be had.
+    model: a key of MODELS, or the path of a .safetensors or .onnx file. engine: one of ENGINES; "auto" takes the
+    first that works of TensorRT, ONNX Runtime and torch, and says why in one line of the log and as "chosen" in
+    describe(). precision: "fp32", "fp16" or "int8". threads: of the CPU. form: "step", or "window", which computes
+    the whole ring anew every frame. An .onnx file has its own form, and its own precision where "fp32" is asked.
+    Raises LoadError for an unknown or missing model, a damaged file, one made for other features, an engine,
+    precision or form not to be had; it names what to do, one or two lines.
     """
-    if engine in PLANNED:
-        raise LoadError(f"--engine {engine}: this version runs torch only; use --engine torch")
-    if engine not in ENGINES:
-        raise LoadError(f"--engine {engine}: no such engine; use one of {', '.join(ENGINES)}")
-    if precision != "fp32":
-        raise LoadError(f"precision {precision}: torch runs fp32 only; use --set runtime.precision=fp32")
+    for flag, value, known in (
+        ("--engine", engine, ENGINES),
+        ("--set runtime.precision", precision, PRECISIONS),
+        ("--set runtime.form", form, FORMS),
+    ):
+        if value not in known:
+            raise LoadError(f"{flag} {value}: unknown; use one of {', '.join(known)}")
     if threads < 1:
         raise LoadError(f"{threads} threads: use --set runtime.threads=1 or more")
+    if engine == "torch":
+        return _torch(model, precision, threads, form)
+    if engine != "auto":
+        return _graph(model, engine, precision, threads, form)
+    return _first_that_works(model, precision, threads, form)
+
+
+def _first_that_works(model: str, precision: str, threads: int, form: str) -> GraphEngine:
+    """In the order of their speed (docs/engines.md); torch last, for it costs seconds and hundreds of MB to load."""
+    reasons = []
+    no_tensorrt = tensorrt_api.available()
+    if no_tensorrt is None:
+        try:
+            return _chosen(_graph(model, "tensorrt", precision, threads, form), ["TensorRT runs here"])
+        except LoadError as error:
+            no_tensorrt = str(error)
+            log.warning("not on TensorRT: %s", _first_line(error))
+    reasons.append(f"no TensorRT ({_first_line(no_tensorrt)})")
+    try:
+        return _chosen(_graph(model, "onnxruntime", precision, threads, form), reasons)
+    except LoadError as error:
+        reasons.append(f"no ONNX Runtime ({_first_line(error)})")
+        try:
+            engine = _torch(model, precision, threads, form)
+        except LoadError:
+            raise error from None
+        log.warning("not on ONNX Runtime but on torch: %s", _first_line(error))
+        return _chosen(engine, reasons)
+
+
+def _chosen(engine: GraphEngine, reasons: list[str]) -> GraphEngine:
+    engine.chosen = "; ".join(reasons)
+    log.info("engine %s on %s: %s", engine.name, engine.device, engine.chosen)
+    return engine
+
+
+def _graph(model: str, engine: str, precision: str, threads: int, form: str) -> GraphEngine:
+    """ONNX Runtime or TensorRT."""
+    path, form = graph_path(model, form, precision)
+    loops = LOOPS if form == "step" else {}
+
+    def open_runner(horizons: int) -> Runner:
+        return make_runner(path, engine, threads=threads, loops=loops, dims={HORIZONS: horizons})
+
+    return GraphEngine(open_runner, path, FEATURE_VERSION, FEATURE_DIM)
+
+
+def _torch(model: str, precision: str, threads: int, form: str) -> GraphEngine:
     path = model_path(model)
-    # torch takes a second to import: a wrong argument is answered before.
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("safetensors") is None:
+        raise LoadError('--engine torch: torch is not installed; pip install -e ".[torch]"')
+    # A second, and hundreds of MB: only where it is asked for.
     from engines.checkpoint import load_checkpoint
-    from engines.torch_engine import TorchEngine
-    from realtime.features import FEATURE_DIM, FEATURE_VERSION
+    from engines.torch_engine import torch_engine
 
     network, _ = load_checkpoint(path, feature_version=FEATURE_VERSION, feature_dim=FEATURE_DIM)
-    return TorchEngine(network, threads=threads)
+    return torch_engine(network, path, form=form, precision=precision, threads=threads)
 
 
-def model_path(model: str) -> Path:
-    """Name or path → path of the weights. Raises LoadError for a name that is neither known nor a file's."""
-    if model in MODELS:
-        return asset(MODELS[model])
-    path = Path(model)
-    if path.suffix == ".safetensors":
-        return path
-    raise LoadError(f"--model {model}: no such model; use {', '.join(MODELS)} or a .safetensors file")
+def _first_line(error: LoadError | str) -> str:
+    return str(error).splitlines()[0]

@@ -1,22 +1,35 @@
-"""The network stepped by torch: on the CPU with one thread, or on a GPU where torch has one."""
+"""The network run by torch: eager on the CPU and on Apple's GPUs, as one CUDA graph on NVIDIA's.
+
+All inputs lie in one buffer and all outputs in another: a GPU is sent one block per frame and sends one back.
+
+    pinned ──copy──► device: features, age, …  ──graph: embedding … joints──► device: camera, pose, …  ──copy──► pinned
+                     state ◄──────────────────── next_state
+
+The CUDA part follows torch's documentation and has never been executed by this project's tests.
+"""
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engines.model import HMMRLive, StreamState
-from engines.runtime import EngineOutput
+from engines.graph_engine import LOOPS, GraphEngine, graph_shapes
+from engines.graph_file import GraphInfo
+from engines.graphs import StepGraph, WindowGraph
+from engines.model import HMMRLive
+from realtime.body.skeleton import JOINT_NAMES
+from realtime.errors import LoadError
+from realtime.version import VERSION
 
-log = logging.getLogger(__name__)
-
-WARM_UP_STEPS = 3  # the first calls allocate and pick kernels: not on somebody's first frame
+ALIGNMENT = 64  # floats: every array in a buffer starts on a boundary that all kernels like
+WARM_UP_RUNS = 3  # before a capture: libraries allocate their work space outside of it
 
 
 def choose_device() -> torch.device:
@@ -28,138 +41,208 @@ def choose_device() -> torch.device:
     return torch.device("cpu")
 
 
-class FullStep(nn.Module):
-    """One frame of a stream whose ring is full, as a single function of tensors: what is traced."""
+def torch_engine(
+    model: HMMRLive,
+    source: Path,
+    *,
+    form: str = "step",
+    precision: str = "fp32",
+    threads: int = 1,
+    device: torch.device | None = None,
+) -> GraphEngine:
+    """The network as an Engine. precision: "fp32", on CUDA also "fp16". threads: of torch in this whole process.
 
-    def __init__(self, model: HMMRLive) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, features: Tensor, encoder: Tensor, dt_ms: Tensor) -> tuple[Tensor, ...]:
-        """features (1, F), encoder state, Δt (K,) → camera, pose, betas, ahead, Φ, next encoder state."""
-        state = StreamState(encoder, encoder.new_full((1,), self.model.receptive_field))
-        movie_strip, theta6d, state = self.model.step(features, state, full=True)
-        camera, pose_matrix, betas = self.model.decode(theta6d)
-        ahead = self.model.dynamics(movie_strip, pose_matrix, dt_ms)
-        return camera, pose_matrix, betas, ahead, movie_strip, state.encoder
-
-
-class TorchEngine:
-    """Implements engines.runtime.Engine.
-
-    On the CPU the step of a full ring runs as a traced graph, one per number of horizons: a frame costs a
-    hundred small operations, and calling each from Python a good part of its time. The few frames of a filling
-    ring, and GPUs, run the modules as they are.
-
-    threads: of torch in this whole process. One is best: with two, beside other work, medians rise 2–4 times
-    (its barriers spin), and a step of this size has nothing to share out.
+    One thread is best: with two, beside other work, medians rise 2–4 times (its barriers spin), and a step of this
+    size has nothing to share out. Raises LoadError for a precision that the device does not have.
     """
+    device = device or choose_device()
+    if precision != "fp32" and (precision, device.type) != ("fp16", "cuda"):
+        raise LoadError(
+            f"precision {precision}: torch runs fp32 on {device.type}, and fp16 on CUDA only; use --engine onnxruntime"
+        )
+    torch.set_num_threads(threads)
+    module = (WindowGraph if form == "window" else StepGraph)(model)
+    if precision == "fp16":
+        halve_products(module)
+    module = module.to(device).eval().requires_grad_(False)
+    info = _info(model, form, precision)
+
+    def open_runner(horizons: int) -> TorchRunner:
+        return TorchRunner(module, info, horizons, device)
+
+    return GraphEngine(open_runner, source)
+
+
+class HalfLinear(nn.Module):
+    """A product in fp16 whose input and output are fp32: half the weights to read, and norms and rotations exact."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.register_buffer("weight", linear.weight.detach().half())
+        self.register_buffer("bias", None if linear.bias is None else linear.bias.detach().half())
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(…, I) → (…, O), both float32."""
+        return F.linear(input.half(), self.weight, self.bias).float()
+
+
+def halve_products(module: nn.Module) -> None:
+    """Replace every linear layer below `module` by its HalfLinear."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.Linear):
+            setattr(module, name, HalfLinear(child))
+        else:
+            halve_products(child)
+
+
+class TorchRunner:
+    """Implements engines.runner.Runner for StepGraph and WindowGraph."""
 
     name = "torch"
 
-    def __init__(self, model: HMMRLive, threads: int = 1, device: torch.device | None = None) -> None:
-        torch.set_num_threads(threads)
-        self._device = device or choose_device()
-        self._model = model.to(self._device).eval().requires_grad_(False)
-        self._threads = threads
-        self.device = str(self._device)
-        if self._device.type == "cuda":
-            self.device += f" ({torch.cuda.get_device_name(self._device)})"
-        self.model_id = model.config.model_id
-        self.feature_dim = model.config.feature_dim
-        self.receptive_field = model.receptive_field
-        self.horizon_ms = float(model.config.horizon_ms)
-        self._seen = 0
-        self._state = model.initial_state(1)
-        self._full_age = self._state.age + self.receptive_field
-        self._full_steps: dict[int, Callable[..., tuple[Tensor, ...]]] = {}
-        self.prepare(1)
-        log.info("engine torch on %s, %d thread(s), model %s", self.device, threads, self.model_id)
+    def __init__(
+        self, module: StepGraph | WindowGraph, info: GraphInfo, horizons: int, device: torch.device
+    ) -> None:
+        self._module: Callable[..., tuple[Tensor, ...]] | None = module
+        self._device = device
+        self._is_cuda = device.type == "cuda"
+        self.device = str(device)
+        if self._is_cuda:
+            self.device += f" ({torch.cuda.get_device_name(device)})"
+        self.metadata: Mapping[str, str] = info.metadata()
+        self.inputs: Mapping[str, tuple[int, ...]]
+        self.outputs: Mapping[str, tuple[int, ...]]
+        self.inputs, self.outputs = graph_shapes(info, horizons)
+        states = {} if info.form == "window" else {"state": module.model.initial_state(1).encoder}
+        self._output_names = module.outputs
+        with torch.inference_mode():
+            self._host_in = _Buffer(self.inputs, torch.device("cpu"), pinned=self._is_cuda)
+            # On the CPU the graph reads where `run` writes.
+            self._device_in = self._host_in if device.type == "cpu" else _Buffer(self.inputs, device)
+            self._host_out = _Buffer(self.outputs, torch.device("cpu"), pinned=self._is_cuda)
+            self._device_out = self._host_out if device.type == "cpu" else _Buffer(self.outputs, device)
+            self._loops = {name: state.to(device, torch.float32) for name, state in states.items()}
+            self._graph = self._capture() if self._is_cuda else None
+            self.clear()
+
+    def _advance(self) -> None:
+        """Inputs → outputs and next states, all in place: what a CUDA graph captures."""
+        assert self._module is not None
+        made = self._module(**self._device_in.tensors, **self._loops)
+        for name, tensor in zip(self._output_names, made, strict=True):
+            target = self._loops[LOOPS[name]] if name in LOOPS else self._device_out.tensors[name]
+            target.copy_(tensor)
+
+    def _capture(self) -> torch.cuda.CUDAGraph:
+        with torch.cuda.device(self._device):
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(WARM_UP_RUNS):
+                    self._advance()
+            torch.cuda.current_stream().wait_stream(side)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                self._advance()
+        return graph
 
     @torch.inference_mode()
-    def prepare(self, horizons: int) -> None:
-        """See Engine.prepare."""
-        if horizons in self._full_steps:
-            self.reset()
-            return
-        full_step = FullStep(self._model).eval()
-        if self._device.type == "cpu":
-            features = torch.zeros(1, self.feature_dim)
-            example = (features, self._model.initial_state(1).encoder, torch.zeros(horizons))
-            with warnings.catch_warnings():
-                # Deprecated in favour of torch.compile, which wants a C++ compiler on the user's machine.
-                warnings.simplefilter("ignore", DeprecationWarning)
-                self._full_steps[horizons] = torch.jit.freeze(torch.jit.trace(full_step, example))
+    def run(self, **inputs: np.ndarray) -> Mapping[str, np.ndarray]:
+        """See Runner.run."""
+        if self._module is None:
+            raise ValueError("this runner is closed")
+        for name, array in inputs.items():
+            if name not in self.inputs:
+                raise ValueError(f"no input {name}: this graph takes {', '.join(self.inputs)}")
+            if array.shape != self.inputs[name]:
+                raise ValueError(f"{name} of shape {array.shape}: this graph takes {self.inputs[name]}")
+        for name, array in inputs.items():
+            self._host_in.arrays[name][...] = array
+        if self._device_in is not self._host_in:
+            self._device_in.flat.copy_(self._host_in.flat, non_blocking=self._is_cuda)
+        if self._graph is not None:
+            self._graph.replay()
         else:
-            self._full_steps[horizons] = full_step
-        for seen in [0] + [self.receptive_field] * WARM_UP_STEPS:
-            self._seen = seen
-            self.step(np.zeros(self.feature_dim, np.float32), (0.0,) * horizons)
-        self.reset()
-
-    def reset(self) -> None:
-        """See Engine.reset."""
-        self._state = self._model.initial_state(1)
-        self._seen = 0
+            self._advance()
+        if self._device_out is not self._host_out:
+            self._host_out.flat.copy_(self._device_out.flat, non_blocking=self._is_cuda)
+        if self._is_cuda:
+            torch.cuda.current_stream(self._device).synchronize()
+        return self._host_out.arrays
 
     @torch.inference_mode()
-    def step(self, features: np.ndarray, dt_ahead_ms: Sequence[float] = ()) -> EngineOutput:
-        """See Engine.step."""
-        column = self._checked(features, (self.feature_dim,)).unsqueeze(0)
-        for dt_ms in dt_ahead_ms:
-            if not abs(dt_ms) <= self.horizon_ms:
-                raise ValueError(f"dt_ahead_ms {dt_ms}: this model looks ±{self.horizon_ms:g} ms ahead")
-        if len(dt_ahead_ms) not in self._full_steps:
-            seen, state = self._seen, self._state
-            self.prepare(len(dt_ahead_ms))
-            self._seen, self._state = seen, state
-        horizons = torch.tensor(dt_ahead_ms, dtype=torch.float32, device=self._device)
-        if self._seen >= self.receptive_field - 1:
-            *output, encoder = self._full_steps[len(dt_ahead_ms)](column, self._state.encoder, horizons)
-            self._state = StreamState(encoder, self._full_age)
-        else:
-            movie_strip, theta6d, self._state = self._model.step(column, self._state)
-            camera, pose_matrix, betas = self._model.decode(theta6d)
-            ahead = self._model.dynamics(movie_strip, pose_matrix, horizons)
-            output = [camera, pose_matrix, betas, ahead, movie_strip]
-        self._seen += 1
-        arrays = [tensor.cpu().numpy() for tensor in output]
-        return EngineOutput(
-            camera=arrays[0][0],
-            pose_matrix=arrays[1][0],
-            betas=arrays[2][0],
-            ahead=arrays[3],
-            movie_strip=arrays[4][0],
-        )
+    def clear(self) -> None:
+        """See Runner.clear."""
+        for state in self._loops.values():
+            state.zero_()
+
+    def read_loop(self, name: str) -> np.ndarray:
+        """See Runner.read_loop."""
+        return np.array(self._loop(name).cpu().numpy())
 
     @torch.inference_mode()
-    def rebuild(self, features: np.ndarray) -> None:
-        """See Engine.rebuild."""
-        columns = self._checked(features, (len(features), self.feature_dim))
-        self.reset()
-        for column in columns:
-            self._state = self._model.remember(column.unsqueeze(0), self._state)
-        self._seen = len(columns)
+    def write_loop(self, name: str, array: np.ndarray) -> None:
+        """See Runner.write_loop."""
+        state = self._loop(name)
+        if array.shape != tuple(state.shape):
+            raise ValueError(f"{name} of shape {array.shape}: this graph takes {tuple(state.shape)}")
+        state.copy_(torch.from_numpy(array))
+
+    def _loop(self, name: str) -> Tensor:
+        if name not in self._loops:
+            raise ValueError(f"no loop {name}: this runner has {', '.join(self._loops) or 'none'}")
+        return self._loops[name]
 
     def describe(self) -> dict[str, Any]:
-        """See Engine.describe."""
+        """See Runner.describe."""
         return {
             "engine": self.name,
             "device": self.device,
-            "precision": "fp32",
-            "threads": self._threads,
-            "model": self.model_id,
-            "feature_dim": self.feature_dim,
-            "feature_version": self._model.config.feature_version,
-            "receptive_field": self.receptive_field,
-            "horizon_ms": self.horizon_ms,
-            "parameters": sum(parameter.numel() for parameter in self._model.parameters()),
+            "mode": "cuda graph" if self._graph is not None else "eager",
+            "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         }
 
-    def _checked(self, features: np.ndarray, shape: tuple[int, ...]) -> torch.Tensor:
-        if features.shape != shape:
-            raise ValueError(f"features of shape {features.shape}: this model takes {shape}")
-        if not np.isfinite(features).all():
-            raise ValueError("features hold values that are not finite")
-        return torch.from_numpy(features.astype(np.float32)).to(self._device)
+    def close(self) -> None:
+        """See Runner.close."""
+        self._graph = None
+        self._module = None
+
+
+class _Buffer:
+    """Named float32 arrays in one block of memory."""
+
+    def __init__(
+        self, shapes: Mapping[str, tuple[int, ...]], device: torch.device, pinned: bool = False
+    ) -> None:
+        sizes = [-(-math.prod(shape) // ALIGNMENT) * ALIGNMENT for shape in shapes.values()]
+        self.flat = torch.zeros(sum(sizes), device=device, pin_memory=pinned)
+        parts = self.flat.split(sizes)
+        self.tensors = {
+            name: part[: math.prod(shape)].view(shape)
+            for (name, shape), part in zip(shapes.items(), parts, strict=True)
+        }
+        on_host = device.type == "cpu"
+        self.arrays = {name: tensor.numpy() for name, tensor in self.tensors.items()} if on_host else {}
+
+
+def _info(model: HMMRLive, form: str, precision: str) -> GraphInfo:
+    config = model.config
+    return GraphInfo(
+        form=form,
+        precision=precision,
+        model_id=config.model_id,
+        feature_version=config.feature_version,
+        feature_dim=config.feature_dim,
+        receptive_field=config.receptive_field,
+        horizon_ms=float(config.horizon_ms),
+        width=config.width,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        weights_sha256="",
+        hmmr_live=VERSION,
+        joint_names=tuple(JOINT_NAMES),
+        parity={},
+    )

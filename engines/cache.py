@@ -1,0 +1,86 @@
+"""Files that were derived from a model on this machine, kept: graphs exported or converted, engines built.
+
+Everything here can be thrown away; it is made again when it is missing, damaged or of another version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from realtime.errors import LoadError
+
+log = logging.getLogger(__name__)
+
+VARIABLE = "HMMR_LIVE_CACHE"
+PART = ".part"
+
+
+def cache_folder() -> Path:
+    """Where derived files lie; it may not exist yet. The environment variable HMMR_LIVE_CACHE names another."""
+    chosen = os.environ.get(VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library/Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "hmmr-live"
+
+
+def derived_file(name: str, key: str, suffix: str, make: Callable[[Path], object]) -> Path:
+    """The file that `make(path)` writes, from the cache or made now.
+
+    name: what it is, for people. key: everything that its content depends on. It is kept as
+
+        name-<hash of key>-<hash of content>.suffix
+
+    so that a file which was cut off or damaged is found out and made anew (a line says so). It is written under
+    another name and moved into place: two processes that make the same file at once both end with a whole one.
+    Raises LoadError, naming the folder, where it cannot be made or kept.
+    """
+    folder = cache_folder()
+    stem = f"{name}-{_hash(key.encode())}"
+    for path in sorted(folder.glob(f"{stem}-*{suffix}")):
+        if _is_whole(path, stem):
+            return path
+        log.warning("%s: damaged; it is made anew", path)
+        path.unlink(missing_ok=True)
+    log.warning("making %s (once; it is kept in %s)", name, folder)
+    part: Path | None = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, part_name = tempfile.mkstemp(dir=folder, prefix=stem, suffix=PART)
+        os.close(handle)
+        part = Path(part_name)
+        make(part)
+        path = folder / f"{stem}-{_hash(part.read_bytes())}{suffix}"
+        part.replace(path)
+    except (OSError, LoadError) as error:
+        reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+        raise LoadError(
+            f"{name} cannot be made: {reason.splitlines()[0]}\n"
+            f"it was to be kept in {folder}; {VARIABLE}=FOLDER chooses another place"
+        ) from None
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
+    return path
+
+
+def _is_whole(path: Path, stem: str) -> bool:
+    try:
+        return path.stem == f"{stem}-{_hash(path.read_bytes())}"
+    except OSError:
+        return False
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -1,0 +1,143 @@
+"""Names of models → files; and the graph of a model in the form and precision that is asked for.
+
+default ──────► assets/model.onnx ─────────────────────────────► step, fp32: as it is
+                          └──────────── precision.convert ─────► step, fp16 | int8      ┐
+        ──────► assets/model.safetensors ──┐                                            ├ in the cache
+FILE.safetensors ──────────────────────────┴─ engines.export ──► any form, precision    ┘
+FILE.onnx ─────────────────────────────────────────────────────► as it is, or converted
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from engines.cache import derived_file
+from engines.graph_file import HORIZONS, graph_info
+from realtime.assets import asset
+from realtime.errors import LoadError
+from realtime.version import VERSION
+
+MODELS = {"default": "model"}  # names of shipped models → assets/NAME.safetensors and .onnx
+CODE = Path(__file__).parent  # what is derived depends on it
+
+
+def model_path(model: str) -> Path:
+    """Name or path → path of the weights. Raises LoadError for a name that is neither known nor a file's."""
+    if model in MODELS:
+        return asset(f"{MODELS[model]}.safetensors")
+    path = Path(model)
+    if path.suffix == ".safetensors":
+        return path
+    if path.suffix == ".onnx":
+        raise LoadError(
+            f"--model {model}: torch runs weights, not graphs; give the .safetensors it was made from"
+        )
+    raise _unknown(model)
+
+
+def graph_path(model: str, form: str, precision: str) -> tuple[Path, str]:
+    """The .onnx of a model, made where it has to be, and its form.
+
+    A user's own .onnx may be of the other form when "step" is asked, and of any precision when "fp32" is: those
+    are what is asked for where nobody says anything. Raises LoadError for a model that is unknown or missing, and
+    where the graph cannot be had, with the reason.
+    """
+    if model in MODELS and form == "step":
+        path = asset(f"{MODELS[model]}.onnx")
+        return (path if precision == "fp32" else _converted(path, precision)), form
+    if model in MODELS:
+        return _exported(model_path(model), form, precision), form
+    path = Path(model)
+    if path.suffix not in (".onnx", ".safetensors"):
+        raise _unknown(model)
+    if not path.is_file():
+        raise LoadError(
+            f"{path}: no such file; use --model default, or make one with `python -m training.fit`"
+        )
+    if path.suffix == ".safetensors":
+        return _exported(path, form, precision), form
+    return _own_graph(path, form, precision)
+
+
+def _own_graph(path: Path, form: str, precision: str) -> tuple[Path, str]:
+    from engines.onnxruntime_runner import OnnxRuntimeRunner
+
+    runner = OnnxRuntimeRunner(path, dims={HORIZONS: 1})
+    info = graph_info(path, runner.metadata)
+    runner.close()
+    if form not in ("step", info.form):
+        raise LoadError(
+            f"{path}: a {info.form} graph, not {form}; give the .safetensors or --set runtime.form={info.form}"
+        )
+    if precision in ("fp32", info.precision):
+        return path, info.form
+    if info.precision != "fp32":
+        raise LoadError(
+            f"{path}: an {info.precision} graph, {precision} cannot be made of it; give the fp32 one"
+        )
+    return _converted(path, precision), info.form
+
+
+def _unknown(model: str) -> LoadError:
+    return LoadError(
+        f"--model {model}: no such model; use {', '.join(MODELS)} or a .safetensors or .onnx file"
+    )
+
+
+def _converted(path: Path, precision: str) -> Path:
+    from engines.precision import convert
+
+    return derived_file(
+        f"{path.stem}-{precision}",
+        _key(path, precision),
+        ".onnx",
+        lambda part: convert(path, precision, part),
+    )
+
+
+def _exported(path: Path, form: str, precision: str) -> Path:
+    return derived_file(
+        f"{path.stem}-{form}-{precision}",
+        _key(path, form, precision),
+        ".onnx",
+        lambda part: _export(path, form, precision, part),
+    )
+
+
+def _export(path: Path, form: str, precision: str, part: Path) -> None:
+    """In a process of its own: torch, hundreds of MB of it, must not stay in the live one."""
+    if importlib.util.find_spec("torch") is None:
+        raise LoadError(
+            f'{path} must be exported by torch, which is not installed; pip install -e ".[torch]"'
+        )
+    command = [sys.executable, "-m", "engines.export", "--model", str(path.absolute())]
+    command += ["--form", form, "--precision", precision, "--out", str(part)]
+    known = os.environ.get("PYTHONPATH")
+    search = os.pathsep.join([str(CODE.parent), *([known] if known else [])])
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": search},
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        # An error of ours is its first line, a traceback's reason its last.
+        raise LoadError(lines[0] if done.returncode == LoadError.exit_code else lines[-1])
+
+
+def _key(path: Path, *options: str) -> str:
+    """All that a derived graph depends on: the model's content, what is asked for, and the code that makes it."""
+    try:
+        digest = hashlib.sha256(path.read_bytes())
+    except OSError as error:
+        raise LoadError(f"{path}: cannot be read ({error.strerror})") from None
+    for file in sorted(CODE.glob("*.py")):
+        digest.update(file.read_bytes())
+    return "|".join((digest.hexdigest(), VERSION, *options))
