@@ -23,7 +23,8 @@ from realtime.config import CameraConfig  # noqa: E402
 from realtime.errors import SourceError  # noqa: E402
 
 if not _LOG_LEVEL_IS_THE_USERS:
-    cv2.setLogLevel(0)  # silent; cv2 may have been imported by others before us
+    # Silent; cv2 may have been imported by others before us. OpenCV 4.13 moved the function.
+    (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
 
 SNIFF_BYTES = 4096
 FFMPEG_GUESS_FPS = 25.0  # what FFmpeg says of a stream that tells no rate, as MJPEG over HTTP never does
