@@ -83,13 +83,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--engine",
         default=default.engine,
         choices=("auto", "tensorrt", "onnxruntime", "torch"),
-        help="what runs the network; default %(default)s",
+        help="what runs the network; default %(default)s: TensorRT where it can run, else ONNX Runtime",
     )
     add(
         "--model",
         default=default.model,
         metavar="NAME",
-        help="weights: a name, or a .safetensors file; default %(default)s",
+        help="weights: a name, or a .safetensors or .onnx file; default %(default)s",
     )
     add(
         "--body",

@@ -36,8 +36,9 @@ class PerceptionConfig:
 
 @dataclass
 class EngineConfig:
-    precision: str = "fp32"
-    threads: int = 1
+    precision: str = "fp32"  # fp32 | fp16 | int8
+    form: str = "step"  # | window: the whole ring is computed anew every frame
+    threads: int = 1  # of the CPU
     ahead_ms: str = "166.7"  # horizons of the poses ahead, by commas (HMMR: 5 frames); empty: none
 
 

@@ -44,7 +44,6 @@ class Estimator:
     def __init__(self, engine: Engine, body: Body, config: Config) -> None:
         self.not_finite = 0  # frames whose features or network output held NaN or infinity
         self._engine = engine
-        self._body = body
         self._fov_deg = config.camera.fov_deg
         self._horizons_ms = parse_horizons(config.runtime.ahead_ms, engine.horizon_ms)
         self._ring = Ring(engine.receptive_field, engine.feature_dim)
@@ -54,7 +53,7 @@ class Estimator:
         self._betas_count = 0
         self._last = rest_estimate(body)
         self._last_is_theirs = False  # the last pose is of the person now in view
-        engine.prepare(len(self._horizons_ms))
+        engine.prepare(len(self._horizons_ms), body)
 
     def update(self, t_ns: int, observation: Observation) -> Estimate:
         """The body in the frame taken at t_ns. Never raises for what was observed; always finite.
@@ -98,17 +97,15 @@ class Estimator:
         if not _is_finite(features):
             return None
         self._ring.push(t_ns, features)
-        output = self._engine.step(features, self._horizons_ms)
+        count = min(self._betas_count + 1, SHAPE_FRAMES)
+        output = self._engine.step(features, self._horizons_ms, self._betas, 1.0 / count)
         if not _is_sound(output):
             return None
-        self._average_shape(output.betas)
+        self._betas, self._betas_count = output.shape, count
 
         # Joints in the ray frame, relative to the pelvis: with the shape of this frame, as the network
         # projects them, and with the person's own.
-        pose = output.pose_matrix
-        shapes = np.stack((output.betas, self._betas))
-        both, _ = forward_kinematics(self._body, np.broadcast_to(pose, (2, *pose.shape)), shapes)
-        both = both - both[:, :1]
+        both, pose = output.joints, output.pose_matrix
         s, tx, ty = output.camera
         seen = s * (both[0, :, :2] + (tx, ty))
 
@@ -176,15 +173,9 @@ class Estimator:
     def _meet(self, person: int) -> None:
         self._restart()
         self._person = person
+        self._betas = np.zeros(10, np.float32)
         self._betas_count = 0
         self._last_is_theirs = False
-
-    def _average_shape(self, betas: np.ndarray) -> None:
-        self._betas_count = min(self._betas_count + 1, SHAPE_FRAMES)
-        if self._betas_count == 1:
-            self._betas = betas.astype(np.float32)
-        else:
-            self._betas = self._betas + (betas - self._betas) / np.float32(self._betas_count)
 
 
 def parse_horizons(text: str, horizon_ms: float) -> tuple[float, ...]:
@@ -230,7 +221,7 @@ def rest_estimate(body: Body) -> Estimate:
 
 
 def _is_sound(output: EngineOutput) -> bool:
-    finite = _is_finite(output.camera, output.pose_matrix, output.betas, output.ahead)
+    finite = _is_finite(output.camera, output.pose_matrix, output.shape, output.joints, output.ahead)
     return finite and bool(output.camera[0] > 0)
 
 

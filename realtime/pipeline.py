@@ -76,7 +76,10 @@ class Stream:
         self.config = config
         self.body = load_body(config.body)
         runtime = config.runtime
-        self.engine = engines.load(config.model, config.engine, runtime.precision, runtime.threads)
+        self.engine = engines.load(
+            config.model, config.engine, runtime.precision, runtime.threads, runtime.form
+        )
+        stack.callback(self.engine.close)
         self.estimator = Estimator(self.engine, self.body, config)
         self.view = View(feed, make_perception(config), Tracker(config.perception))
         stack.callback(self.view.close)

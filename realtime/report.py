@@ -33,7 +33,11 @@ class Report:
         stream, camera = self._stream, self._stream.view.feed.status()
         engine = stream.engine
         self._terminal.say(f"source  {camera.name}: {camera.message}")
-        self._terminal.say(f"engine  {engine.name} on {engine.device}, model {engine.model_id}")
+        what = engine.describe()
+        why = f"; {what['chosen']}" if what.get("chosen") else ""
+        self._terminal.say(
+            f"engine  {engine.name} on {engine.device}, {what['precision']}, model {engine.model_id}{why}"
+        )
         self._terminal.say(f"body    {stream.body.id}")
         self._terminal.say(f"bus     {stream.publisher.address}")
         for name, state in stream.supervisor.children.items():
