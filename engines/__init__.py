@@ -63,7 +63,8 @@ def _first_that_works(model: str, precision: str, threads: int, form: str) -> Gr
         except LoadError as error:
             no_tensorrt = str(error)
             log.warning("not on TensorRT: %s", _first_line(error))
-    reasons.append(f"no TensorRT ({_first_line(no_tensorrt).partition("; ")[0]})")
+    reason, _, _ = _first_line(no_tensorrt).partition("; ")  # what to do stands behind it: not asked for here
+    reasons.append(f"no TensorRT ({reason})")
     try:
         return _chosen(_graph(model, "onnxruntime", precision, threads, form), reasons)
     except LoadError as error:
