@@ -85,7 +85,7 @@ def _chosen(engine: GraphEngine, reasons: list[str]) -> GraphEngine:
 
 def _graph(model: str, engine: str, precision: str, threads: int, form: str) -> GraphEngine:
     """ONNX Runtime or TensorRT."""
-    path, form = graph_path(model, form, precision)
+    path, form = graph_path(model, form, precision, engine)
     loops = LOOPS if form == "step" else {}
 
     def open_runner(horizons: int) -> Runner:

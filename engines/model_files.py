@@ -1,10 +1,11 @@
 """Names of models → files; and the graph of a model in the form and precision that is asked for.
 
-default ──────► assets/model.onnx ─────────────────────────────► step, fp32: as it is
-                          └──────────── precision.convert ─────► step, fp16 | int8      ┐
-        ──────► assets/model.safetensors ──┐                                            ├ in the cache
-FILE.safetensors ──────────────────────────┴─ engines.export ──► any form, precision    ┘
-FILE.onnx ─────────────────────────────────────────────────────► as it is, or converted
+    default ───────► assets/model.onnx (step) ───────────────────────┐
+            ───────► assets/model.safetensors ──┐                    ├─► fp32 ──precision.convert──► fp16 | int8
+    FILE.safetensors ───────────────────────────┴─ engines.export ───┤
+    FILE.onnx ───────────────────────────────────────────────────────┘
+
+What is made is kept in the cache.
 """
 
 from __future__ import annotations
@@ -40,19 +41,26 @@ def model_path(model: str) -> Path:
     raise _unknown(model)
 
 
-def graph_path(model: str, form: str, precision: str) -> tuple[Path, str]:
-    """The .onnx of a model, made where it has to be, and its form.
+def graph_path(model: str, form: str, precision: str, runner: str) -> tuple[Path, str]:
+    """The .onnx of a model for a runner ("onnxruntime" | "tensorrt"), made where it has to be, and its form.
 
     A user's own .onnx may be of the other form when "step" is asked, and of any precision when "fp32" is: those
     are what is asked for where nobody says anything. Raises LoadError for a model that is unknown or missing, and
     where the graph cannot be had, with the reason.
     """
+    path, form, has = _graph_of(model, form)
+    if precision in ("fp32", has):
+        return path, form
+    if has != "fp32":
+        raise LoadError(f"{path}: an {has} graph, {precision} cannot be made of it; give the fp32 one")
+    return _converted(path, precision, runner), form
+
+
+def _graph_of(model: str, form: str) -> tuple[Path, str, str]:
+    """The graph before any conversion, its form and its precision."""
     if model in MODELS and form == "step":
-        path = asset(f"{MODELS[model]}.onnx")
-        return (path if precision == "fp32" else _converted(path, precision)), form
-    if model in MODELS:
-        return _exported(model_path(model), form, precision), form
-    path = Path(model)
+        return asset(f"{MODELS[model]}.onnx"), form, "fp32"
+    path = model_path(model) if model in MODELS else Path(model)
     if path.suffix not in (".onnx", ".safetensors"):
         raise _unknown(model)
     if not path.is_file():
@@ -60,11 +68,8 @@ def graph_path(model: str, form: str, precision: str) -> tuple[Path, str]:
             f"{path}: no such file; use --model default, or make one with `python -m training.fit`"
         )
     if path.suffix == ".safetensors":
-        return _exported(path, form, precision), form
-    return _own_graph(path, form, precision)
+        return _exported(path, form), form, "fp32"
 
-
-def _own_graph(path: Path, form: str, precision: str) -> tuple[Path, str]:
     from engines.onnxruntime_runner import OnnxRuntimeRunner
 
     runner = OnnxRuntimeRunner(path, dims={HORIZONS: 1})
@@ -74,13 +79,7 @@ def _own_graph(path: Path, form: str, precision: str) -> tuple[Path, str]:
         raise LoadError(
             f"{path}: a {info.form} graph, not {form}; give the .safetensors or --set runtime.form={info.form}"
         )
-    if precision in ("fp32", info.precision):
-        return path, info.form
-    if info.precision != "fp32":
-        raise LoadError(
-            f"{path}: an {info.precision} graph, {precision} cannot be made of it; give the fp32 one"
-        )
-    return _converted(path, precision), info.form
+    return path, info.form, info.precision
 
 
 def _unknown(model: str) -> LoadError:
@@ -89,34 +88,32 @@ def _unknown(model: str) -> LoadError:
     )
 
 
-def _converted(path: Path, precision: str) -> Path:
+def _converted(path: Path, precision: str, runner: str) -> Path:
     from engines.precision import convert
 
+    target = f"-{runner}" if precision == "int8" else ""  # fp16 is the same for all
     return derived_file(
-        f"{path.stem}-{precision}",
-        _key(path, precision),
+        f"{path.stem}-{precision}{target}",
+        _key(path, precision, target),
         ".onnx",
-        lambda part: convert(path, precision, part),
+        lambda part: convert(path, precision, part, runner),
     )
 
 
-def _exported(path: Path, form: str, precision: str) -> Path:
+def _exported(path: Path, form: str) -> Path:
     return derived_file(
-        f"{path.stem}-{form}-{precision}",
-        _key(path, form, precision),
-        ".onnx",
-        lambda part: _export(path, form, precision, part),
+        f"{path.stem}-{form}", _key(path, form), ".onnx", lambda part: _export(path, form, part)
     )
 
 
-def _export(path: Path, form: str, precision: str, part: Path) -> None:
+def _export(path: Path, form: str, part: Path) -> None:
     """In a process of its own: torch, hundreds of MB of it, must not stay in the live one."""
     if importlib.util.find_spec("torch") is None:
         raise LoadError(
             f'{path} must be exported by torch, which is not installed; pip install -e ".[torch]"'
         )
     command = [sys.executable, "-m", "engines.export", "--model", str(path.absolute())]
-    command += ["--form", form, "--precision", precision, "--out", str(part)]
+    command += ["--form", form, "--out", str(part)]
     known = os.environ.get("PYTHONPATH")
     search = os.pathsep.join([str(CODE.parent), *([known] if known else [])])
     done = subprocess.run(
