@@ -1,263 +1,170 @@
-"""Make `assets/blazepose_*.onnx`: MediaPipe's pose detector and landmark network as ONNX.
+"""Make `assets/blazepose_*.onnx`: MediaPipe's pose detector and landmark network (Apache-2.0) as ONNX.
 
-pip install mediapipe==0.10.21 onnx
-python -m training.make_blazepose [--out assets]
+    pip install mediapipe==0.10.21 "onnx>=1.16"      # build-time tools: not needed to run
+    python -m training.make_blazepose [--out assets] [--modules FOLDER]
+    pip install ai-edge-litert                       # TensorFlow Lite's interpreter, for the next line only
+    python -m training.make_blazepose --golden tests/golden/blazepose.npz
+
+The networks are files inside mediapipe's wheel; --modules names the folder `mediapipe/modules` of one that is not
+installed. The landmark network is cut to what is used: its segmentation decoder becomes a graph of its own, which
+starts at a map that the landmark graph gives out. --golden has TensorFlow Lite run the original files on two frames of
+the demo clip and keeps inputs and results, which the test of the graphs holds them against. See assets/blazepose.md for
+the inputs and outputs.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, field
+import hashlib
+import importlib.util
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
 
-from training.tflite_file import Network, Operator, read
+from training.tflite_file import Network, read
+from training.tflite_onnx import Picture, convert
 
-OPSET = 17
-RELU6 = 3
-
-
-def needed(network: Network, ends: list[int], starts: set[int]) -> list[Operator]:
-    """The operators, in running order, that lead from the tensors `starts` to the tensors `ends`."""
-    wanted, chosen = set(ends), []
-    for operator in reversed(network.operators):
-        if wanted.intersection(operator.outputs) - starts:
-            chosen.append(operator)
-            wanted.update(operator.inputs)
-    return chosen[::-1]
+SOURCE = "mediapipe 0.10.21"
+ROOT = Path(__file__).resolve().parent.parent
 
 
-@dataclass
-class Converter:
-    network: Network
-    names: dict[int, str]
-    stem: str = "u8row"
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    initializers: dict[str, onnx.TensorProto] = field(default_factory=dict)
-    done: set[str] = field(default_factory=set)
-    padded: dict[int, tuple[int, int]] = field(default_factory=dict)
+@dataclass(frozen=True)
+class Cut:
+    """A graph to make: where it begins and ends in which file. Tensors are named as the file names them."""
 
-    def name(self, tensor: int) -> str:
-        return self.names.get(tensor, f"t{tensor}")
+    file: str  # below mediapipe/modules
+    inputs: dict[str, str]
+    outputs: dict[str, tuple[str, tuple[int, ...]]]  # name → (tensor, shape without batch)
+    picture: Picture
+    note: str
 
-    def node(self, kind: str, inputs: list[str], output: str, **attributes) -> str:
-        self.nodes.append(helper.make_node(kind, inputs, [output], name=f"{kind}:{output}", **attributes))
-        return output
 
-    def constant(self, name: str, values: np.ndarray) -> str:
-        if name in self.done:
-            return name
-        self.done.add(name)
-        stored = f"{name}.half" if values.dtype == np.float16 else name
-        if values.dtype == np.float16 and values.ndim == 4 and np.count_nonzero(values) < 0.5 * values.size:
-            self.sparse(stored, values)
-        else:
-            self.initializers[stored] = numpy_helper.from_array(np.ascontiguousarray(values), stored)
-        return self.node("Cast", [stored], name, to=TensorProto.FLOAT) if stored != name else name
+DETECTOR = "pose_detection/pose_detection.tflite"
+LANDMARKS = "pose_landmark/pose_landmark_full.tflite"
+MASK_FEATURES = "model_1/model/add_11/add"
+CUTS = {
+    "blazepose_detector": Cut(
+        DETECTOR,
+        {"image": "input_1"},
+        {"boxes": ("Identity", (2254, 12)), "scores": ("Identity_1", (2254, 1))},
+        Picture(-1.0, 1.0),
+        "scores are logits",
+    ),
+    "blazepose_landmarks": Cut(
+        LANDMARKS,
+        {"image": "input_1"},
+        {
+            "landmarks": ("Identity", (39, 5)),
+            "pose_flag": ("Identity_1", (1,)),
+            "heatmaps": ("Identity_3", (39, 64, 64)),
+            "world": ("Identity_4", (39, 3)),
+            "map": ("model_1/model/add_8/add", (144, 8, 8)),
+            "mask_features": (MASK_FEATURES, (48, 64, 64)),
+        },
+        Picture(0.0, 1.0),
+        "pose_flag is a probability; visibility, presence and heatmaps are logits",
+    ),
+    "blazepose_mask": Cut(
+        LANDMARKS,
+        {"image": "input_1", "mask_features": MASK_FEATURES},
+        {"mask": ("Identity_2", (1, 256, 256))},
+        Picture(0.0, 1.0),
+        "mask is logits",
+    ),
+}
 
-    def sparse(self, name: str, values: np.ndarray) -> None:
-        flat = values.ravel()
-        places = np.flatnonzero(flat)
-        gaps = np.diff(places, prepend=0)
-        assert gaps.max() < 256
-        g = self.constant(f"{name}.gaps", gaps.astype(np.uint8))
-        self.initializers[f"{name}.values"] = numpy_helper.from_array(flat[places], f"{name}.values")
-        v = f"{name}.values"
-        p = self.node("Cast", [g], f"{name}.steps", to=TensorProto.INT32)
-        p = self.node("CumSum", [p, self.constant("axis", np.array(0, np.int32))], f"{name}.places")
-        z = self.node(
-            "ConstantOfShape",
-            [self.constant(f"{name}.size", np.array([flat.size], np.int64))],
-            f"{name}.zeros",
-            value=numpy_helper.from_array(np.zeros(1, np.float16)),
+
+def installed_modules() -> Path:
+    """mediapipe's folder `modules`, found without importing it. SystemExit if it is not installed."""
+    found = importlib.util.find_spec("mediapipe")
+    if found is None or not found.submodule_search_locations:
+        sys.exit(
+            "mediapipe is not installed: pip install mediapipe==0.10.21, or name a folder with --modules"
         )
-        p = self.node("ScatterElements", [z, p, v], f"{name}.flat", axis=0)
-        self.node("Reshape", [p, self.constant(f"{name}.shape", np.array(values.shape, np.int64))], name)
-
-    def activated(self, operator: Operator) -> tuple[str, str | None]:
-        """Names (before, after) the activation of `operator`."""
-        name = self.name(operator.outputs[0])
-        if not operator.options.get("activation"):
-            return name, None
-        assert operator.options["activation"] == RELU6
-        return f"{name}.linear", name
-
-    def finish(self, linear: str, after: str | None) -> None:
-        if after is not None:
-            low, high = self.constant("zero", np.float32(0)), self.constant("six", np.float32(6))
-            self.node("Clip", [linear, low, high], after)
-
-    def conv(self, op: Operator) -> None:
-        source, weights, bias = op.inputs
-        values = self.network.constants[weights]
-        depthwise = op.kind == "DEPTHWISE_CONV_2D"
-        values = values.transpose(3, 0, 1, 2) if depthwise else values.transpose(0, 3, 1, 2)
-        source, pads = self.source(op, source, values.shape[2:])
-        linear, after = self.activated(op)
-        group = values.shape[0] if depthwise else 1
-        strides = [op.options["stride_y"], op.options["stride_x"]]
-        if source == self.network.inputs[0]:
-            x = self.image_conv(values, pads, strides, bias, linear)
-        else:
-            w, b = (
-                self.constant(f"w{weights}", values),
-                self.constant(f"b{bias}", self.network.constants[bias]),
-            )
-            self.node(
-                "Conv",
-                [self.name(source), w, b],
-                linear,
-                kernel_shape=list(values.shape[2:]),
-                pads=pads,
-                strides=strides,
-                group=group,
-            )
-        self.finish(linear, after)
-
-    def image_conv(self, values, pads, strides, bias, linear):
-        b = self.constant(f"b{bias}", self.network.constants[bias])
-        if self.stem == "f32":  # float NCHW RGB in 0..1
-            w = self.constant("w_image", values)
-            return self.node("Conv", ["image", w, b], linear, kernel_shape=[3, 3], pads=pads, strides=strides)
-        values = values.astype(np.float32)[:, ::-1] / np.float32(255)  # BGR, 0..255
-        if self.stem == "f32row":
-            x = "image"
-        elif self.stem in ("u8row", "u8cast"):
-            x = self.node("Cast", ["image"], "image.float", to=TensorProto.FLOAT)
-        if self.stem in ("u8row", "f32row"):
-            size = self.network.shapes[self.network.inputs[0]][1]
-            x = self.node(
-                "Reshape",
-                [
-                    x,
-                    self.constant(
-                        "rows",
-                        np.array([0, 1, size, 3 * size], np.int64)
-                        if 0
-                        else np.array([-1, 1, size, 3 * size], np.int64),
-                    ),
-                ],
-                "image.rows",
-            )
-            n, c, h, w = values.shape
-            values = values.transpose(0, 2, 3, 1).reshape(n, 1, h, w * c)
-            pads = [pads[0], 3 * pads[1], pads[2], 3 * pads[3]]
-            strides = [strides[0], 3 * strides[1]]
-        elif self.stem == "u8cast":
-            x = self.node("Transpose", [x], "image.planes", perm=[0, 3, 1, 2])
-        elif self.stem == "u8":
-            x = self.node("Transpose", ["image"], "image.planes", perm=[0, 3, 1, 2])
-            x = self.node("Cast", [x], "image.float", to=TensorProto.FLOAT)
-        w = self.constant("w_image", values)
-        return self.node(
-            "Conv", [x, w, b], linear, kernel_shape=list(values.shape[2:]), pads=pads, strides=strides
-        )
-
-    def source(self, op: Operator, tensor: int, kernel: tuple[int, ...]) -> tuple[int, list[int]]:
-        """The tensor that a padded one was made of, and the padding (top, left, bottom, right)."""
-        if tensor in self.padded:
-            tensor, n = self.padded[tensor]
-            assert op.options["padding"] == 1
-            return tensor, [n] * 4
-        if op.options["padding"] == 1:
-            return tensor, [0] * 4
-        sizes, strides = self.network.shapes[tensor][1:3], (op.options["stride_y"], op.options["stride_x"])
-        total = [
-            max(((n + s - 1) // s - 1) * s + k - n, 0) for n, s, k in zip(sizes, strides, kernel, strict=True)
-        ]
-        return tensor, [n // 2 for n in total] + [n - n // 2 for n in total]
-
-    def convert(self, op: Operator) -> None:
-        constants = self.network.constants
-        inputs, out = [self.name(n) for n in op.inputs], self.name(op.outputs[0])
-        if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
-            self.conv(op)
-        elif op.kind == "PAD":
-            amounts = constants[op.inputs[1]]
-            n = int(amounts[1, 0])
-            assert (amounts == [[0, 0], [n, n], [n, n], [0, 0]]).all()
-            self.padded[op.outputs[0]] = op.inputs[0], n
-        elif op.kind == "ADD":
-            linear, after = self.activated(op)
-            self.node("Add", inputs, linear)
-            self.finish(linear, after)
-        elif op.kind == "LOGISTIC":
-            self.node("Sigmoid", inputs, out)
-        elif op.kind == "MAX_POOL_2D":
-            self.node("MaxPool", inputs, out, kernel_shape=[2, 2], strides=[2, 2])
-        elif op.kind == "RESIZE_BILINEAR":
-            assert op.options["half_pixel_centers"]
-            scales = self.constant("twice", np.array([1, 1, 2, 2], np.float32))
-            self.node(
-                "Resize",
-                [inputs[0], "", scales],
-                out,
-                mode="linear",
-                coordinate_transformation_mode="half_pixel",
-            )
-        elif op.kind == "DEPTH_TO_SPACE":
-            self.node("DepthToSpace", inputs, out, blocksize=op.options["block"], mode="DCR")
-        elif op.kind == "RESHAPE":
-            shape = self.network.shapes[op.inputs[0]]
-            target = RESHAPED.get(out) or self.network.shapes[op.outputs[0]]
-            if shape[1:3] != (1, 1):
-                inputs[0] = self.node("Transpose", inputs[:1], f"{out}.last", perm=[0, 2, 3, 1])
-            self.node(
-                "Reshape",
-                [inputs[0], self.constant(f"{out}.shape", np.array([-1, *target[1:]], np.int64))],
-                out,
-            )
-        elif op.kind == "CONCATENATION":
-            self.node("Concat", inputs, out, axis=op.options["axis"])
-        else:
-            raise ValueError(op.kind)
+    return Path(found.submodule_search_locations[0]) / "modules"
 
 
-RESHAPED = {"landmarks": (1, 39, 5), "world": (1, 39, 3)}
-
-
-def build(
-    network: Network, outputs: dict[str, int], starts: dict[str, int], stem: str = "u8row"
-) -> onnx.ModelProto:
-    names = {n: k for k, n in {**outputs, **starts}.items()}
-    c = Converter(network, names, stem)
-    for op in needed(network, list(outputs.values()), set(starts.values())):
-        c.convert(op)
-
-    def chw(shape):
-        return ["batch", shape[3], *shape[1:3]] if len(shape) == 4 else ["batch", *shape[1:]]
-
-    ins = []
-    for k, n in starts.items():
-        shape = network.shapes[n]
-        if n == network.inputs[0] and stem != "f32":
-            ins.append(
-                helper.make_tensor_value_info(
-                    k, TensorProto.FLOAT if stem == "f32row" else TensorProto.UINT8, ["batch", *shape[1:]]
-                )
-            )
-        else:
-            ins.append(helper.make_tensor_value_info(k, TensorProto.FLOAT, chw(shape)))
-    outs = [
-        helper.make_tensor_value_info(k, TensorProto.FLOAT, chw(RESHAPED.get(k) or network.shapes[n]))
-        for k, n in outputs.items()
-    ]
-    graph = helper.make_graph(c.nodes, "blazepose", ins, outs, list(c.initializers.values()))
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
-    onnx.checker.check_model(model, full_check=True)
+def make(name: str, modules: Path) -> onnx.ModelProto:
+    """The graph `name` of CUTS, made from the files below `modules`."""
+    cut = CUTS[name]
+    path = modules / cut.file
+    network = read(path)
+    inputs = {key: _number(network, tensor) for key, tensor in cut.inputs.items()}
+    outputs = {key: (_number(network, tensor), shape) for key, (tensor, shape) in cut.outputs.items()}
+    model = convert(network, inputs, outputs, cut.picture)
+    about = {
+        "format": "blazepose graph 1",
+        "source": f"{SOURCE}, {cut.file}",
+        "source_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "copyright": "The MediaPipe Authors, Apache-2.0; converted from TensorFlow Lite",
+        "note": cut.note,
+    }
+    onnx.helper.set_model_props(model, about)
     return model
 
 
-LANDMARKS = {
-    "landmarks": 337,
-    "pose_flag": 342,
-    "heatmaps": 298,
-    "world": 339,
-    "map": 269,
-    "mask_features": 279,
+def _number(network: Network, name: str) -> int:
+    if name not in network.names:
+        raise ValueError(f"the file has no tensor {name}: is it from {SOURCE}?")
+    return network.names.index(name)
+
+
+def golden(modules: Path, clip: Path) -> dict[str, np.ndarray]:
+    """Two frames of the clip, and what TensorFlow Lite's interpreter makes of them with the files themselves.
+
+    {name}.{input or output}: the pictures (2, H, W, 3) uint8 BGR, everything else float32 as CUTS has it, the large
+    maps thinned out by THINNED.
+    """
+    import cv2
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    video = cv2.VideoCapture(str(clip))
+    frames = []
+    for index in GOLDEN_FRAMES:
+        video.set(cv2.CAP_PROP_POS_FRAMES, index)
+        square = video.read()[1][:, 80:560]  # the middle of 640×480, where the person is
+        # Few grey levels: the file stays small.
+        frames.append(cv2.GaussianBlur(square, (0, 0), 2) & 0xF0)
+    kept = {}
+    for name, cut in CUTS.items():
+        network = read(modules / cut.file)
+        size = network.shapes[network.inputs[0]][1]
+        pictures = np.stack(
+            [cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA) & 0xF0 for frame in frames]
+        )
+        interpreter = Interpreter(
+            str(modules / cut.file),
+            num_threads=1,
+            # The plain kernels, every map kept: XNNPACK's are a little less exact.
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            experimental_preserve_all_tensors=True,
+        )
+        interpreter.allocate_tensors()
+        kept[f"{name}.image"] = pictures
+        low, high = cut.picture.low, cut.picture.high
+        results: dict[str, list[np.ndarray]] = {key: [] for key in cut.outputs}
+        for picture in pictures:
+            given = low + (high - low) / 255.0 * picture[None, ..., ::-1].astype(np.float64)
+            interpreter.set_tensor(network.inputs[0], given.astype(np.float32))
+            interpreter.invoke()
+            for key, (tensor, shape) in cut.outputs.items():
+                values = interpreter.get_tensor(_number(network, tensor))[0]
+                values = values.transpose(2, 0, 1) if values.ndim == 3 else values
+                results[key].append(values.reshape(shape)[THINNED.get(key, ...)])
+        kept |= {f"{name}.{key}": np.stack(values) for key, values in results.items()}
+    return kept
+
+
+GOLDEN_FRAMES = (40, 200)
+THINNED = {
+    "boxes": np.s_[::16],
+    "heatmaps": np.s_[:, 3::8, 3::8],
+    "map": np.s_[::4],
+    "mask_features": np.s_[:, 3::8, 3::8],
+    "mask": np.s_[:, 3::8, 3::8],
 }
 
 
@@ -265,18 +172,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, default=Path("assets"))
-    out = parser.parse_args().out
-    import mediapipe
-
-    modules = Path(mediapipe.__file__).parent / "modules"
-    detector = read(modules / "pose_detection" / "pose_detection.tflite")
-    landmarks = read(modules / "pose_landmark" / "pose_landmark_full.tflite")
-    onnx.save(build(detector, {"boxes": 441, "scores": 429}, {"image": 0}), out / "blazepose_detector.onnx")
-    onnx.save(build(landmarks, LANDMARKS, {"image": 0}), out / "blazepose_landmarks.onnx")
-    onnx.save(
-        build(landmarks, {"mask": 297}, {"image": 0, "mask_features": 279}), out / "blazepose_mask.onnx"
+    parser.add_argument("--out", type=Path, default=ROOT / "assets", help="folder for the .onnx files")
+    parser.add_argument("--modules", type=Path, help="mediapipe/modules, if it is not installed")
+    parser.add_argument(
+        "--golden", type=Path, help="make this file instead, by TensorFlow Lite's interpreter"
     )
+    arguments = parser.parse_args()
+    modules = arguments.modules or installed_modules()
+    if arguments.golden:
+        np.savez_compressed(arguments.golden, **golden(modules, ROOT / "assets" / "demo.mp4"))
+        print(f"{arguments.golden}: {arguments.golden.stat().st_size / 1e3:.0f} kB")
+        return
+    for name in CUTS:
+        path = arguments.out / f"{name}.onnx"
+        onnx.save(make(name, modules), path)
+        print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":
