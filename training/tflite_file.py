@@ -1,9 +1,9 @@
 """Read a `.tflite` network: its operators in order, and its constants as arrays.
 
 The file is a FlatBuffer; the numbers of the fields below are those of TensorFlow Lite's public schema (schema.fbs,
-version 3), of which only what MediaPipe's pose networks use is read. Constants that the file packs are unpacked here: half
-floats are kept as they are stored (DEQUANTIZE), sparse ones are filled up with zeros (DENSIFY), so that neither operator is
-left in the list.
+version 3), of which only what MediaPipe's pose networks use is read. Constants that the file packs are unpacked
+here: half floats are kept as they are stored (DEQUANTIZE), sparse ones are filled up with zeros (DENSIFY), so that
+neither operator is left in the list.
 """
 
 from __future__ import annotations

@@ -67,8 +67,9 @@ def convert(
     for name, number in inputs.items():
         height, width, channels = network.shapes[number][1:]
         own = number in network.inputs
-        shape = (height, width, channels) if own else (channels, height, width)
-        converter.graph.input(name, ["batch", *shape])
+        converter.graph.input(
+            name, ["batch", *((height, width, channels) if own else (channels, height, width))]
+        )
     for operator in needed(network, [number for number, _ in outputs.values()], inputs.values()):
         converter.add(operator)
     for name, (_, shape) in outputs.items():
