@@ -56,6 +56,16 @@ LIMITS = {
     "viewer.fps": (1, 1000),
 }
 
+# Packages that the default install leaves out → the extra of pyproject.toml that brings them.
+EXTRAS = {
+    "cuda": "tensorrt-rtx",
+    "mediapipe": "mediapipe",
+    "safetensors": "torch",
+    "tensorrt": "tensorrt",
+    "tensorrt_rtx": "tensorrt-rtx",
+    "torch": "torch",
+}
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -220,11 +230,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except ModuleNotFoundError as error:
         what = f"run_live: the package {error.name} is not installed for {sys.executable}"
-        _report(
-            error,
-            f"{what}\nrun it with .venv/bin/python (make demo sets that up), or pip install -e .",
-            debug,
-        )
+        _report(error, f"{what}\n{_how_to_install(error.name)}", debug)
         return LoadError.exit_code
     except Exception as error:
         # The one place where anything may be caught: a bug of ours must not bury its message in a traceback.
@@ -236,6 +242,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 1
     return 0
+
+
+def _how_to_install(module: str | None) -> str:
+    extra = EXTRAS.get((module or "").partition(".")[0])
+    if extra is None:
+        return "run it with .venv/bin/python (make demo sets that up), or pip install -e ."
+    return f'install it: pip install -c constraints.txt -e ".[{extra}]"'
 
 
 def _report(error: Exception, text: str, debug: bool) -> None:

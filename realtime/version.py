@@ -7,7 +7,10 @@ from importlib import metadata
 
 VERSION = "0.1.0"  # the same as in pyproject.toml; a test holds them together
 
-PACKAGES = ("mediapipe", "numpy", "torch", "opencv-python", "pyzmq", "msgpack", "open3d")
+PACKAGES = (
+    *("numpy", "onnxruntime", "opencv-python", "pyzmq", "msgpack", "open3d", "open3d-cpu"),
+    *("torch", "mediapipe", "tensorrt", "tensorrt-rtx"),
+)
 
 
 def versions() -> dict[str, str]:
