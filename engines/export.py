@@ -1,6 +1,6 @@
 """Checkpoint → ONNX graph, held against the network over real frames before it gets its name.
 
-    python -m engines.export [--model NAME|FILE.safetensors] [--form step|window] [--precision fp32|fp16|int8] [--out FILE]
+    python -m engines.export [--model FILE.safetensors] [--form step|window] [--precision fp32|fp16|int8] [--out FILE]
 
 Needs torch and onnx (pip install "hmmr-live[torch]"); what it writes needs neither.
 """
@@ -9,31 +9,27 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 
 from engines.checkpoint import load_checkpoint
 from engines.gate import Gate, load_gate
-from engines.graph_file import FORMS, PRECISIONS, GraphInfo
+from engines.graph_file import FORMS, PRECISIONS, GraphInfo, written_whole
 from engines.graphs import StepGraph
 from engines.model import HMMRLive
+from engines.onnx_builder import write_graph
 from engines.onnx_graph import build
-from engines.parity import Track, check, compare, horizons_ms, measure, shape_rate
+from engines.parity import Track, check, compare, horizons_ms, measure, print_measured, shape_rate
 from realtime.assets import ASSETS
 from realtime.body.kinematics import forward_kinematics
 from realtime.body.skeleton import JOINT_NAMES
 from realtime.body.smpl import Body, load_body
-from realtime.errors import ConfigError, HmmrLiveError, LoadError
+from realtime.errors import ConfigError, HmmrLiveError
 from realtime.version import VERSION
-
-LARGEST_FILE = (1 << 31) - (1 << 20)  # protobuf's own limit is 2 GiB
 
 
 def export(
@@ -67,23 +63,15 @@ def export(
 def write_gated(model: HMMRLive, form: str, path: Path, gate: Gate, name: str) -> dict[str, Any]:
     """Build, write and measure; raises LoadError where the gate fails. name: what the message calls it."""
     proto = build(model, form)
-    if proto.ByteSize() > LARGEST_FILE:
-        raise LoadError(f"{name}: {proto.ByteSize() / 1e9:.1f} GB; an ONNX file holds 2 GB, save the weights as fp16")
     body = load_body(None)
-    write(proto, graph_info_of(model, form, {}), path)
+    write_graph(proto, graph_info_of(model, form, {}), path)
     reference = clip_track(model, gate, body)
     measured = measure(path, gate, body, reference, "clip pass of torch")
     stepped = compare(stepped_track(model, gate, body), reference)
     measured["torch_step"] = {key: float(f"{stepped[key]:.3g}") for key in ("theta", "joints_mm")}
     check(name, "fp32", measured)
-    write(proto, graph_info_of(model, form, measured), path)
+    write_graph(proto, graph_info_of(model, form, measured), path)
     return measured
-
-
-def write(proto: onnx.ModelProto, info: GraphInfo, path: Path) -> None:
-    del proto.metadata_props[:]
-    onnx.helper.set_model_props(proto, info.metadata())
-    path.write_bytes(proto.SerializeToString())
 
 
 def graph_info_of(model: HMMRLive, form: str, parity: Mapping[str, Any]) -> GraphInfo:
@@ -113,23 +101,6 @@ def weights_sha256(model: HMMRLive) -> str:
         digest.update(f"{name} {array.shape}\n".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A name to write under, in the same folder; it becomes `path` at the end, or is gone after an error.
-
-    Raises LoadError where nothing can be written.
-    """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        part.replace(path)
-    except OSError as error:
-        raise LoadError(f"{path}: cannot be written ({error.strerror or error}); give another --out") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @torch.inference_mode()
@@ -182,12 +153,16 @@ def stepped_track(model: HMMRLive, gate: Gate, body: Body) -> Track:
 def main() -> None:
     from engines import model_path
 
-    parser = argparse.ArgumentParser(prog="python -m engines.export", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m engines.export", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--model", default="default", help="a shipped model or a .safetensors file")
     parser.add_argument("--form", default="step", help=" | ".join(FORMS))
     parser.add_argument("--precision", default="fp32", help=" | ".join(PRECISIONS))
     parser.add_argument("--out", type=Path, default=ASSETS / "model.onnx")
-    parser.add_argument("--gate", type=Path, help="frames of a model with other features (engines.parity --make)")
+    parser.add_argument(
+        "--gate", type=Path, help="frames of a model with other features (engines.parity --make)"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     try:
@@ -195,8 +170,7 @@ def main() -> None:
         measured = export(model_path(options.model), options.form, options.out, options.precision, gate)
     except HmmrLiveError as error:
         parser.exit(error.exit_code, f"{error}\n")
-    print(f"{options.out}: {options.form}, {options.precision}, {options.out.stat().st_size / 1e6:.1f} MB")
-    print("\n".join(f"  {name:18}{value}" for name, value in measured.items()))
+    print_measured(options.out, f"{options.form}, {options.precision}", measured)
 
 
 if __name__ == "__main__":

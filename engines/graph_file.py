@@ -1,9 +1,11 @@
-"""What a graph file (.onnx) of this project holds: the names of its tensors, and its metadata. Needs numpy only."""
+"""What a graph file (.onnx) of this project holds: names of tensors and metadata. Needs neither torch nor onnx."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -52,7 +54,10 @@ class GraphInfo:
 
 
 def graph_info(
-    path: Path, metadata: Mapping[str, str], feature_version: int | None = None, feature_dim: int | None = None
+    path: Path,
+    metadata: Mapping[str, str],
+    feature_version: int | None = None,
+    feature_dim: int | None = None,
 ) -> GraphInfo:
     """Read the metadata of the ONNX file `path`, as its runtime gives it.
 
@@ -81,5 +86,26 @@ def graph_info(
             f"{feature_version}; {_NEXT_STEP}"
         )
     if feature_dim not in (None, info.feature_dim):
-        raise LoadError(f"{path}: takes {info.feature_dim} features, this program makes {feature_dim}; {_NEXT_STEP}")
+        raise LoadError(
+            f"{path}: takes {info.feature_dim} features, this program makes {feature_dim}; {_NEXT_STEP}"
+        )
     return info
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A name to write under, in the same folder; it becomes `path` at the end, or is gone after an error.
+
+    Raises LoadError where nothing can be written.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        part.replace(path)
+    except OSError as error:
+        raise LoadError(
+            f"{path}: cannot be written ({error.strerror or error}); give another place"
+        ) from None
+    finally:
+        part.unlink(missing_ok=True)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from engines.graph_file import GraphInfo
+from realtime.errors import LoadError
+
 OPSET = 17  # LayerNormalization; everything that runs ONNX today knows it
 IR_VERSION = 8  # of the same release
+LARGEST_FILE = (1 << 31) - (1 << 20)  # protobuf's own limit is 2 GiB
 
 Shape = Sequence[int | str]
 
@@ -40,7 +45,7 @@ class GraphBuilder:
 
     def weight(self, name: str, array: np.ndarray) -> str:
         """A matrix of the network, float32."""
-        array = np.ascontiguousarray(array, np.float32)
+        array = np.ascontiguousarray(array, dtype=np.float32)
         with np.errstate(over="ignore"):
             half = array.astype(np.float16)
         if not np.array_equal(half.astype(np.float32), array):
@@ -52,7 +57,7 @@ class GraphBuilder:
 
     def constant(self, values: Any, dtype: type = np.float32) -> str:
         """A small constant; equal ones are stored once."""
-        array = np.asarray(values, dtype)
+        array: np.ndarray = np.asarray(values, dtype)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
             name = self._fresh("constant")
@@ -88,3 +93,13 @@ class GraphBuilder:
         name = f"{stem}_{len(self._names)}"
         self._names.add(name)
         return name
+
+
+def write_graph(model: onnx.ModelProto, info: GraphInfo, path: Path) -> None:
+    """Write a graph file with its metadata. Raises LoadError for one that is too large for a file."""
+    size = model.ByteSize()
+    if size > LARGEST_FILE:
+        raise LoadError(f"{path}: {size / 1e9:.1f} GB; an ONNX file holds 2 GB: save the weights as fp16")
+    del model.metadata_props[:]
+    helper.set_model_props(model, info.metadata())
+    path.write_bytes(model.SerializeToString())

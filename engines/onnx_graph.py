@@ -1,8 +1,10 @@
 """The network as ONNX graphs: the same functions as engines/graphs.py, written node by node.
 
-An exporter's trace of that module has four times the nodes, and at this size a node costs as much as a small
-matrix: here a convolution step is Concat + MatMul, a norm Reshape + LayerNormalization, and what does not depend on
-the input is computed beforehand. engines/parity.py holds both against each other before any file gets its name.
+Torch's exporters lack an operator of it or want one more package, and would leave the choice of nodes to chance: here
+a convolution step is Concat + MatMul, a norm Reshape + LayerNormalization, and what does not depend on the input is
+computed beforehand. engines/parity.py holds both against each other before any file gets its name.
+
+The hallucinator runs in every frame, with a share of zero once the ring is full.
 """
 
 from __future__ import annotations
@@ -86,7 +88,9 @@ class _Writer:
         plain = graph.node(
             "LayerNormalization", grouped, graph.constant(np.ones(size)), axis=-1, epsilon=layer.eps
         )
-        scaled = graph.node("Mul", graph.reshape(plain, rows, self.width), graph.constant(_array(layer.weight)))
+        scaled = graph.node(
+            "Mul", graph.reshape(plain, rows, self.width), graph.constant(_array(layer.weight))
+        )
         return self.relu(graph.node("Add", scaled, graph.constant(_array(layer.bias))))
 
     # Movie strip
@@ -208,8 +212,8 @@ class _Writer:
         graph = self.graph
         first, second = graph.split(graph.reshape(pose6d, POSE_JOINTS, 6), (3, 3), axis=1)
         x = self.unit(first)
-        along = graph.node("ReduceSum", graph.node("Mul", x, second), graph.constant([1], np.int64), keepdims=1)
-        y = self.unit(graph.node("Sub", second, graph.node("Mul", along, x)))
+        along = graph.node("Mul", self.dot(x, second), x)
+        y = self.unit(graph.node("Sub", second, along))
         # x × y = [x]× · y, and row vectors times the constant basis give the matrices [x]×.
         cross = graph.node("MatMul", x, graph.constant(rotation_basis()[:3].numpy()))
         z = graph.node("MatMul", graph.reshape(cross, POSE_JOINTS, 3, 3), graph.reshape(y, POSE_JOINTS, 3, 1))
@@ -218,9 +222,14 @@ class _Writer:
         graph.reshape(pose, 1, POSE_JOINTS, 3, 3, name="pose")
         return pose, graph.reshape(graph.node("Concat", x, y, axis=1), 1, POSE6D_SIZE)
 
+    def dot(self, first: str, second: str) -> str:
+        """(…, 3), (…, 3) → (…, 1). ReduceSumSquare and ReduceL2 change their form between opsets; this does not."""
+        product = self.graph.node("Mul", first, second)
+        return self.graph.node("ReduceSum", product, self.graph.constant([-1], np.int64), keepdims=1)
+
     def unit(self, vectors: str) -> str:
         """(24, 3) → (24, 3) of length 1."""
-        length = self.graph.node("ReduceL2", vectors, axes=[1], keepdims=1)
+        length = self.graph.node("Sqrt", self.dot(vectors, vectors))
         return self.graph.node("Div", vectors, self.graph.node("Max", length, self.graph.constant(_EPS)))
 
     def dynamics(self, head: DynamicsHead, strip: str, pose: str, pose6d: str) -> None:
@@ -240,7 +249,7 @@ class _Writer:
     def rotations(self, vectors: str) -> str:
         """Rotation vectors (K, 24, 3) → matrices (K, 24, 3, 3), through the quaternion q: R is linear in q·qᵀ."""
         graph = self.graph
-        square = graph.node("ReduceSumSquare", vectors, axes=[2], keepdims=1)
+        square = self.dot(vectors, vectors)
         angle = graph.node("Sqrt", graph.node("Add", square, graph.constant(1e-12)))
         half = graph.node("Mul", angle, graph.constant(0.5))
         sine = graph.node("Div", graph.node("Sin", half), angle)

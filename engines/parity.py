@@ -45,7 +45,7 @@ def shape_rate(age: int) -> float:
     return 1.0 / float(min(age + 1, SHAPE_FRAMES))
 
 
-def run_graph(path: Path, gate: Gate, body: Body) -> tuple[Track, GraphInfo]:
+def run_graph(path: Path, gate: Gate, body: Body, optimise: bool = True) -> tuple[Track, GraphInfo]:
     """Every frame of the gate through an ONNX graph of ours, by ONNX Runtime on the CPU.
 
     Raises LoadError for a file that cannot be run, and one that is no graph of ours or of another φ.
@@ -55,6 +55,8 @@ def run_graph(path: Path, gate: Gate, body: Body) -> tuple[Track, GraphInfo]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
+    if not optimise:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions share no base but this one
@@ -78,7 +80,9 @@ def run_graph(path: Path, gate: Gate, body: Body) -> tuple[Track, GraphInfo]:
         inputs["shape_rate"] = np.array([shape_rate(age)], np.float32)
         inputs["features"] = gate.features[t : t + 1]
         if info.form == "window":
-            inputs["features"] = window(gate.features, t, min(age + 1, info.receptive_field), info.receptive_field)
+            inputs["features"] = window(
+                gate.features, t, min(age + 1, info.receptive_field), info.receptive_field
+            )
         outputs = dict(zip(names, session.run(names, inputs), strict=True))
         inputs["shape_mean"] = outputs["shape"][0]
         if info.form == "step":
@@ -117,11 +121,13 @@ def compare(track: Track, reference: Track) -> dict[str, float]:
     }
 
 
-def measure(path: Path, gate: Gate, body: Body, reference: Track, against: str) -> dict[str, Any]:
+def measure(
+    path: Path, gate: Gate, body: Body, reference: Track, against: str, optimise: bool = True
+) -> dict[str, Any]:
     """The parity of a graph file, as it goes into the metadata. against: what the reference is, in words."""
     import onnxruntime
 
-    track, _ = run_graph(path, gate, body)
+    track, _ = run_graph(path, gate, body, optimise)
     measured = {name: float(f"{value:.3g}") for name, value in compare(track, reference).items()}
     frames = {"frames": len(gate.features), "starts": int(gate.starts.sum())}
     return {"against": against, "runtime": f"onnxruntime {onnxruntime.__version__}", **frames, **measured}
@@ -140,6 +146,11 @@ def check(name: str, precision: str, measured: Mapping[str, Any]) -> None:
     )
 
 
+def print_measured(path: Path, what: str, measured: Mapping[str, Any]) -> None:
+    print(f"{path}: {what}, {path.stat().st_size / 1e6:.1f} MB")
+    print("\n".join(f"  {name:18}{value}" for name, value in measured.items()))
+
+
 def _largest(difference: np.ndarray) -> float:
     return float(np.abs(difference).max(initial=0.0))
 
@@ -149,7 +160,9 @@ def _first_line(error: BaseException) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m engines.parity", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m engines.parity", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("graph", type=Path, nargs="?", default=ASSETS / "model.onnx")
     parser.add_argument("reference", type=Path, nargs="?", default=ASSETS / "model.safetensors")
     parser.add_argument("--make", type=Path, nargs="+", metavar="CLIP", help="make the gate from these clips")
@@ -170,7 +183,7 @@ def main() -> None:
 
             reference = clip_track(load_checkpoint(options.reference)[0], gate, body)
         measured = measure(options.graph, gate, body, reference, options.reference.name)
-        print("\n".join(f"{name:18}{value}" for name, value in measured.items()))
+        print_measured(options.graph, "parity", measured)
     except HmmrLiveError as error:
         parser.exit(error.exit_code, f"{error}\n")
 

@@ -1,0 +1,202 @@
+"""Graphs in other precisions, made from an fp32 one without torch and measured against it over the gate's frames.
+
+    python -m engines.precision fp16|int8 GRAPH.onnx OUT.onnx [--target onnxruntime|tensorrt]
+
+Only products with weights change; norms, biases, states and the algebra of rotations stay fp32. Every tensor has one
+type of its own, as strongly typed TensorRT networks want it.
+
+fp16   Both factors and the result in fp16.
+int8   Weights in int8 with a scale per output channel, except in the first layer and in f3D: they hold a seventh of the
+       weights, and made three quarters of the error.
+       For ONNX Runtime (target "onnxruntime") the other factor is quantised too, by its range in this very frame;
+       TensorRT does not read that (DynamicQuantizeLinear). For it (target "tensorrt") the weights become fp16 again
+       right before the product, and the layers left out are fp16. Nothing has to be calibrated for either.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from engines.gate import Gate, load_gate
+from engines.graph_file import written_whole
+from engines.onnx_builder import write_graph
+from engines.parity import check, measure, print_measured, run_graph
+from realtime.body.smpl import load_body
+from realtime.errors import ConfigError, HmmrLiveError, LoadError
+
+TARGETS = ("onnxruntime", "tensorrt")
+SMALLEST = 16  # rows: below, a matrix is not worth it
+NOT_INT8 = ("embed.fc1.", "f3d.")
+HALF_SCALES_OPSET, HALF_SCALES_IR = 21, 10  # DequantizeLinear gives fp16; everything else means the same
+
+
+def convert(
+    fp32: Path, precision: str, out_path: Path, target: str = "onnxruntime", gate: Gate | None = None
+) -> dict[str, Any]:
+    """Write the graph file `fp32` in another precision, "fp16" or "int8", within the gate's limits or not at all.
+
+    target: what will run it; only int8 differs. gate: None: assets/gate.npz. Returns what was measured against the
+    fp32 graph, fp16 as a GPU computes it. Raises LoadError for a file that is no fp32 graph of ours, a result that
+    fails the gate, and a place that cannot be written to; ConfigError for an unknown precision or target.
+    """
+    if precision not in ("fp16", "int8"):
+        raise ConfigError(f"precision {precision}: expected fp16 or int8")
+    if target not in TARGETS:
+        raise ConfigError(f"target {target}: expected {' or '.join(TARGETS)}")
+    gate, body = gate or load_gate(), load_body(None)
+    reference, info = run_graph(fp32, gate, body)  # refuses what is not ours before anything else reads it
+    if info.precision != "fp32":
+        raise LoadError(f"{fp32}: is {info.precision} already; convert the fp32 graph")
+    kind = "fp16" if precision == "fp16" else f"int8 {target}"
+    model = _Converter(onnx.load(str(fp32))).converted(kind)
+    info = replace(info, precision=precision, parity={})
+    rounds = kind != "int8 onnxruntime"
+    with written_whole(out_path) as part:
+        write_graph(_rounding_kept(model) if rounds else model, info, part)
+        measured = measure(part, gate, body, reference, "fp32 graph", optimise=not rounds)
+        check(out_path.name, precision, measured)
+        write_graph(model, replace(info, parity=measured), part)
+    return measured
+
+
+class _Converter:
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._model = model
+        self._stored = {tensor.name: tensor for tensor in model.graph.initializer}
+        # Weights that are stored as fp16 pass a Cast first.
+        self._casts = {
+            node.output[0]: node.input[0]
+            for node in model.graph.node
+            if node.op_type == "Cast" and node.input[0] in self._stored
+        }
+        self._nodes: list[onnx.NodeProto] = []
+
+    def converted(self, kind: str) -> onnx.ModelProto:
+        """kind: "fp16", "int8 onnxruntime" or "int8 tensorrt"."""
+        source = self._model.graph
+        for node in source.node:
+            name = node.input[1] if node.op_type == "MatMul" else ""
+            weight = self._stored[self._casts.get(name, name)] if name.endswith(".weight") else None
+            if weight is None or weight.dims[0] < SMALLEST:
+                if node.op_type == "MatMul" and kind != "int8 onnxruntime":
+                    self._summed_product(node)
+                else:
+                    self._nodes.append(node)
+            elif kind == "fp16" or (kind == "int8 tensorrt" and name.startswith(NOT_INT8)):
+                self._half_product(node, self._half_weight(name, weight))
+            elif name.startswith(NOT_INT8):
+                self._nodes.append(node)
+            elif kind == "int8 tensorrt":
+                restored = f"{name}.restored"
+                self._node("DequantizeLinear", self._int8_weight(name, weight, np.float16), restored, axis=1)
+                self._half_product(node, restored)
+            else:
+                self._int8_product(node, *self._int8_weight(name, weight, np.float32))
+        used = {name for node in self._nodes for name in node.input}
+        nodes = [node for node in self._nodes if node.output[0] in used or node.output[0] not in self._casts]
+        used = {name for node in nodes for name in node.input}
+        weights = [tensor for name, tensor in self._stored.items() if name in used]
+        graph = helper.make_graph(nodes, source.name, source.input, source.output, weights)
+        opset, ir_version = self._model.opset_import[0].version, self._model.ir_version
+        if kind == "int8 tensorrt":
+            opset, ir_version = HALF_SCALES_OPSET, HALF_SCALES_IR
+        opsets = [helper.make_operatorsetid("", opset)]
+        return helper.make_model(
+            graph, producer_name=self._model.producer_name, ir_version=ir_version, opset_imports=opsets
+        )
+
+    def _node(self, op: str, inputs: Sequence[str], *outputs: str, **attributes: Any) -> None:
+        """A node, unless its output exists already: several products share factors and weights."""
+        if all(node.output[0] != outputs[0] for node in self._nodes):
+            self._nodes.append(helper.make_node(op, inputs, outputs, name=outputs[0], **attributes))
+
+    def _store(self, name: str, array: np.ndarray) -> str:
+        if name not in self._stored:
+            self._stored[name] = numpy_helper.from_array(array, name)
+        return name
+
+    def _half_weight(self, name: str, weight: TensorProto) -> str:
+        if weight.data_type == TensorProto.FLOAT16:
+            return weight.name
+        with np.errstate(over="ignore"):  # an infinity does not get past the gate
+            return self._store(f"{name}.fp16", numpy_helper.to_array(weight).astype(np.float16))
+
+    def _half_product(self, product: onnx.NodeProto, weight: str) -> None:
+        factor, result = f"{product.input[0]}.fp16", f"{product.output[0]}.fp16"
+        self._node("Cast", [product.input[0]], factor, to=TensorProto.FLOAT16)
+        self._node("MatMul", [factor, weight], result)
+        self._node("Cast", [result], product.output[0], to=TensorProto.FLOAT)
+
+    def _summed_product(self, product: onnx.NodeProto) -> None:
+        """A product in fp32 that is no MatMul: Turing GPUs have none in TensorRT. Those left are as small as 3×3."""
+        left, right, result = *product.input, product.output[0]
+        self._node("Unsqueeze", [left, self._store("last_axis", np.array([-1]))], f"{result}.left")
+        self._node("Unsqueeze", [right, self._store("third_last_axis", np.array([-3]))], f"{result}.right")
+        self._node("Mul", [f"{result}.left", f"{result}.right"], f"{result}.terms")
+        axis = self._store("second_last_axis", np.array([-2]))
+        self._node("ReduceSum", [f"{result}.terms", axis], result, keepdims=0)
+
+    def _int8_weight(self, name: str, weight: TensorProto, scale_type: type) -> tuple[str, str]:
+        """Symmetric, each output channel by its largest weight."""
+        matrix = numpy_helper.to_array(weight).astype(np.float32)
+        largest = np.abs(matrix).max(axis=0)
+        scale: np.ndarray = np.where(largest > 0, largest / 127, 1).astype(scale_type)
+        quantised = np.clip(np.rint(matrix / scale.astype(np.float32)), -127, 127).astype(np.int8)
+        return self._store(f"{name}.int8", quantised), self._store(f"{name}.scale", scale)
+
+    def _int8_product(self, product: onnx.NodeProto, weight: str, scale: str) -> None:
+        """Nodes that ONNX Runtime fuses into one."""
+        factor, result = product.input[0], product.output[0]
+        quantised = [f"{factor}.{part}" for part in ("int8", "int8_scale", "int8_zero")]
+        self._node("DynamicQuantizeLinear", [factor], *quantised)
+        self._node("MatMulInteger", [quantised[0], weight, quantised[2]], f"{result}.int32")
+        self._node("Cast", [f"{result}.int32"], f"{result}.counts", to=TensorProto.FLOAT)
+        self._node("Mul", [quantised[1], scale], f"{result}.scale")
+        self._node("Mul", [f"{result}.counts", f"{result}.scale"], result)
+
+
+def _rounding_kept(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same graph, for measuring only. ONNX Runtime computes fp16 products in fp32 on a CPU and leaves out the
+    roundings too; a Reshape to the same shape, unoptimised, holds each in its place."""
+    kept = onnx.ModelProto()
+    kept.CopyFrom(model)
+    graph = kept.graph
+    graph.initializer.append(numpy_helper.from_array(np.array([0, -1]), "same_shape"))
+    nodes = list(graph.node)
+    del graph.node[:]
+    for node in nodes:
+        name = node.output[0]
+        if not name.endswith(".fp16"):
+            graph.node.append(node)
+            continue
+        node.output[0] = f"{name}.rounded"
+        graph.node.extend((node, helper.make_node("Reshape", [node.output[0], "same_shape"], [name])))
+    return kept
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m engines.precision", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("precision", help="fp16 | int8")
+    parser.add_argument("graph", type=Path, help="an fp32 graph of this program")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--target", default="onnxruntime", help=" | ".join(TARGETS))
+    options = parser.parse_args()
+    try:
+        measured = convert(options.graph, options.precision, options.out, options.target)
+    except HmmrLiveError as error:
+        parser.exit(error.exit_code, f"{error}\n")
+    print_measured(options.out, options.precision, measured)
+
+
+if __name__ == "__main__":
+    main()
