@@ -9,11 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 
-from engines.checkpoint import save
-from engines.config import NetworkConfig
-from engines.model import HMMRLive
 from realtime.camera import CameraStatus
 from realtime.features import FEATURE_DIM, FEATURE_VERSION
 from realtime.observation import Detection, Frame
@@ -24,6 +20,12 @@ FPS = 30.0
 
 def write_model(path: Path) -> Path:
     """Small random weights that the engine takes."""
+    import torch  # only here: other tests stream without it
+
+    from engines.checkpoint import save
+    from engines.config import NetworkConfig
+    from engines.model import HMMRLive
+
     torch.manual_seed(0)
     config = NetworkConfig(
         feature_dim=FEATURE_DIM,
