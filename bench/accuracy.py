@@ -1,10 +1,11 @@
 """How close the stream is to the truth: held-out motion, rendered, through the live path. All rows from one run.
 
-    python -m bench.accuracy [--motion FILE] [--takes 48] [--json out.json]
+    python -m bench.accuracy [--motion FILE] [--takes 48] [--perceptions mediapipe,blazepose] [--json out.json]
 
-Rows: MediaPipe's own world landmarks; our network on each frame alone (its hallucinated strip); the stream as it is
-published. Only frames that both MediaPipe and the stream call tracked are counted, the same for every row. 12 limb
-joints; MPJPE and PA-MPJPE in mm, acceleration error in mm/frame² at 30 fps.
+Rows, for each perception, all on the same pictures: its own world landmarks; our network on each frame alone (its
+hallucinated strip); the stream as it is published. Only frames that every perception and every stream call tracked are
+counted, the same for every row. 12 limb joints; MPJPE and PA-MPJPE in mm, acceleration error in mm/frame² at 30 fps.
+Ratios and differences are of the stream on the deployed perception to the world landmarks of the first one named.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ from training.metrics import (
     pa_mpjpe_mm,
 )
 from training.motion import DEFAULT_MOTION, FPS, load_clips
-from training.synthesis import Observer, Take, clip_weights, draw_take
+from training.render import PersonRenderer
+from training.synthesis import Take, clip_weights, draw_take, pictures
 
-ROWS = ("MediaPipe world landmarks", "network, single frame", "stream")
 METRICS = ("MPJPE", "PA-MPJPE", "accel")
 
 
@@ -61,55 +62,83 @@ def view_of(take: Take) -> str:
     return "front" if toward_camera > 0.6 else "back" if toward_camera < -0.6 else "side"
 
 
-class Evaluator:
-    """Runs takes through perception, tracker and estimator as `run_live.py` does, frame by frame."""
+def rows_of(perception: str) -> tuple[str, str, str]:
+    return f"{perception}: world landmarks", f"{perception}: single frame", f"{perception}: stream"
+
+
+class LivePath:
+    """One perception with what follows it in `run_live.py`, frame by frame; and the network on each frame alone."""
 
     def __init__(self, config: Config, body: Body) -> None:
         self._config, self._body = config, body
         self._perception = make_perception(config)
-        threads = config.runtime.threads
-        self._engine = load(config.model, config.engine, config.runtime.precision, threads)
-        self._single = load(config.model, config.engine, config.runtime.precision, threads)
-        self._observer = Observer(body)
+        self.rows = rows_of(self._perception.name)
+        runtime = config.runtime
+        engines = [load(config.model, config.engine, runtime.precision, runtime.threads) for _ in range(2)]
+        self._engine, self._single = engines
+
+    def start(self) -> None:
+        """A new take."""
+        self._perception.reset()
+        self._tracker = Tracker(self._config.perception)
+        self._estimators = [
+            Estimator(engine, self._body, self._config) for engine in (_Forgetful(self._single), self._engine)
+        ]
+        self.joints: dict[str, list[np.ndarray]] = {row: [] for row in self.rows}  # row → (12, 3) per frame
+        self.rotations: list[np.ndarray] = []
+        self.usable: list[bool] = []
+
+    def see(self, picture: np.ndarray, t_ns: int) -> None:
+        observation = perceive(picture, t_ns, self._perception, self._tracker)
+        estimates = [estimator.update(t_ns, observation) for estimator in self._estimators]
+        seen = observation.detection
+        self.usable.append(seen is not None and estimates[1].state in ("tracking", "warming"))
+        self.joints[self.rows[0]].append(np.zeros((12, 3)) if seen is None else seen.world[LIMB_LANDMARKS])
+        for row, estimate in zip(self.rows[1:], estimates, strict=True):
+            self.joints[row].append(estimate.joints[LIMB_JOINTS])
+        self.rotations.append(axis_angle_to_matrix(estimates[1].theta[3:75].reshape(24, 3)))
+
+    def close(self) -> None:
+        self._perception.close()
+
+
+class Evaluator:
+    """Runs takes through one path for each perception, all on the same pictures. The last path is the one deployed."""
+
+    def __init__(self, paths: list[LivePath], body: Body) -> None:
+        self._paths, self._body = paths, body
+        self._renderer = PersonRenderer(body)
 
     def run(self, take: Take, rng: np.random.Generator) -> TakeResult | None:
         """None if fewer than ten frames in a row were tracked."""
-        self._perception.reset()
-        tracker = Tracker(self._config.perception)
-        stream = Estimator(self._engine, self._body, self._config)
-        single = Estimator(_Forgetful(self._single), self._body, self._config)
-        joints: dict[str, list[np.ndarray]] = {row: [] for row in ROWS}
-        rotations, usable = [], []
-        for index, picture in enumerate(self._observer.pictures(take, rng)):
-            t_ns = int(1e9 + index * 1e9 / FPS)
-            observation = perceive(picture, t_ns, self._perception, tracker)
-            estimates = [estimator.update(t_ns, observation) for estimator in (single, stream)]
-            usable.append(observation.detection is not None and estimates[1].state in ("tracking", "warming"))
-            seen = observation.detection
-            joints[ROWS[0]].append(np.zeros((12, 3)) if seen is None else seen.world[LIMB_LANDMARKS])
-            for row, estimate in zip(ROWS[1:], estimates, strict=True):
-                joints[row].append(estimate.joints[LIMB_JOINTS])
-            rotations.append(axis_angle_to_matrix(estimates[1].theta[3:75].reshape(24, 3)))
+        for path in self._paths:
+            path.start()
+        for index, picture in enumerate(pictures(self._renderer, take, rng)):
+            for path in self._paths:
+                path.see(picture, int(1e9 + index * 1e9 / FPS))
         true, _ = forward_kinematics(self._body, take.rotations, take.betas)
         true = true[:, LIMB_JOINTS]
-        ok = np.array(usable)
+        ok = np.all([path.usable for path in self._paths], axis=0)
         triples = ok[:-2] & ok[1:-1] & ok[2:]
         if triples.sum() < 10:
             return None
         errors = {}
-        for row in ROWS:
-            predicted = np.stack(joints[row])
-            errors[row] = {
-                "MPJPE": float(mpjpe_mm(predicted, true)[ok].mean()),
-                "PA-MPJPE": float(pa_mpjpe_mm(predicted, true)[ok].mean()),
-                "accel": float(acceleration_error_mm(predicted, true)[triples].mean()),
-            }
-        knees = knee_flexion_deg(np.stack(rotations))[ok] - knee_flexion_deg(take.rotations)[ok]
+        for path in self._paths:
+            for row, joints in path.joints.items():
+                predicted = np.stack(joints)
+                errors[row] = {
+                    "MPJPE": float(mpjpe_mm(predicted, true)[ok].mean()),
+                    "PA-MPJPE": float(pa_mpjpe_mm(predicted, true)[ok].mean()),
+                    "accel": float(acceleration_error_mm(predicted, true)[triples].mean()),
+                }
+        flexion = knee_flexion_deg(np.stack(self._paths[-1].rotations))[ok]
+        knees = flexion - knee_flexion_deg(take.rotations)[ok]
         return TakeResult(take.clip, view_of(take), len(ok), int(ok.sum()), errors, float(knees.mean()))
 
     def close(self) -> None:
-        self._observer.close()
-        self._perception.close()
+        self._renderer.close()
+        for path in self._paths:
+            path.close()
 
 
 class _Forgetful:
@@ -121,20 +150,23 @@ class _Forgetful:
     def __getattr__(self, name: str):
         return getattr(self._engine, name)
 
-    def step(self, features, dt_ahead_ms=()):
+    def step(self, *inputs):
         self._engine.reset()
-        return self._engine.step(features, dt_ahead_ms)
+        return self._engine.step(*inputs)
 
 
 def summarise(results: list[TakeResult]) -> dict:
-    """Means over takes, ratios to MediaPipe, paired differences with their standard error, groups."""
+    """Means over takes; the deployed stream (last row) against the first row: ratios, paired differences with
+    their standard error, groups."""
+    rows = list(results[0].errors)
+    first, last = rows[0], rows[-1]
 
     def means(chosen: list[TakeResult]) -> dict[str, dict[str, float]]:
-        return {row: {m: float(np.mean([r.errors[row][m] for r in chosen])) for m in METRICS} for row in ROWS}
+        return {row: {m: float(np.mean([r.errors[row][m] for r in chosen])) for m in METRICS} for row in rows}
 
     paired = {}
     for metric in METRICS:
-        difference = np.array([r.errors["stream"][metric] - r.errors[ROWS[0]][metric] for r in results])
+        difference = np.array([r.errors[last][metric] - r.errors[first][metric] for r in results])
         paired[metric] = {
             "mean": float(difference.mean()),
             "standard_error": float(difference.std(ddof=1) / np.sqrt(len(difference)))
@@ -147,7 +179,7 @@ def summarise(results: list[TakeResult]) -> dict:
         "frames": sum(r.frames for r in results),
         "tracked": sum(r.tracked for r in results),
         "rows": overall,
-        "ratio_to_mediapipe": {m: overall["stream"][m] / overall[ROWS[0]][m] for m in METRICS},
+        "ratio": {m: overall[last][m] / overall[first][m] for m in METRICS},
         "paired_difference": paired,
         "by_view": {v: means([r for r in results if r.view == v]) for v in sorted({r.view for r in results})},
         "by_subject": {
@@ -162,23 +194,25 @@ def report(summary: dict, model_id: str) -> None:
     print(
         f"model {model_id}: {summary['takes']} takes, {summary['tracked']} of {summary['frames']} frames tracked\n"
     )
-    table = [[row, *(f"{summary['rows'][row][m]:.1f}" for m in METRICS)] for row in ROWS]
-    table.append(["stream / MediaPipe", *(f"{summary['ratio_to_mediapipe'][m]:.2f}" for m in METRICS)])
+    rows = list(summary["rows"])
+    first, last = rows[0], rows[-1]
+    table = [[row, *(f"{summary['rows'][row][m]:.1f}" for m in METRICS)] for row in rows]
+    table.append(["last row / first row", *(f"{summary['ratio'][m]:.2f}" for m in METRICS)])
     pairs = summary["paired_difference"]
     table.append(
         [
-            "stream − MediaPipe, paired",
+            "last − first, paired",
             *(f"{pairs[m]['mean']:+.1f} ± {pairs[m]['standard_error'] or 0:.1f}" for m in METRICS),
         ]
     )
     print_table(["", "MPJPE mm", "PA-MPJPE mm", "accel mm/frame²"], table)
     for title, groups in (("view", summary["by_view"]), ("subject", summary["by_subject"])):
-        print(f"\nby {title}: MediaPipe → stream")
-        rows = [
-            [name, *(f"{group[ROWS[0]][m]:.1f} → {group['stream'][m]:.1f}" for m in METRICS)]
+        print(f"\nby {title}: {first} → {last}")
+        grouped = [
+            [name, *(f"{group[first][m]:.1f} → {group[last][m]:.1f}" for m in METRICS)]
             for name, group in groups.items()
         ]
-        print_table([title, "MPJPE", "PA-MPJPE", "accel"], rows)
+        print_table([title, "MPJPE", "PA-MPJPE", "accel"], grouped)
     print(f"\nknees: {summary['knee_bias_deg']:+.1f}° against the truth")
 
 
@@ -191,14 +225,25 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--model", default="default")
     parser.add_argument("--engine", default="auto")
+    parser.add_argument(
+        "--perceptions",
+        default="mediapipe,blazepose",
+        metavar="NAMES",
+        help="by commas, the deployed one last; default %(default)s",
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     try:
         clips = load_clips(options.motion, options.split, precise=True)
-        config = Config(model=options.model, engine=options.engine)
-        evaluator = Evaluator(config, load_body(None))
+        body = load_body(None)
+        paths = []
+        for name in options.perceptions.split(","):
+            config = Config(model=options.model, engine=options.engine)
+            config.perception.name = name
+            paths.append(LivePath(config, body))
     except HmmrLiveError as error:
         parser.exit(error.exit_code, f"{error}\n")
+    evaluator = Evaluator(paths, body)
     weights = clip_weights(clips)
     results = []
     for index in range(options.takes):

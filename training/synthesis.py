@@ -17,8 +17,10 @@ import numpy as np
 from tqdm import tqdm
 
 from realtime.body.smpl import Body, load_body
+from realtime.config import Config
 from realtime.errors import HmmrLiveError
-from realtime.perception.mediapipe_pose import LANDMARKS, MediaPipePose
+from realtime.features import LANDMARKS
+from realtime.perception import make_perception
 from training.camera import PinholeCamera, random_azimuth, random_rotation
 from training.motion import DEFAULT_MOTION, FPS, Clip, load_clips
 from training.render import PersonRenderer
@@ -43,7 +45,7 @@ class Take:
 
 @dataclass(frozen=True)
 class Observed:
-    """A take as MediaPipe saw it."""
+    """A take as the perception saw it."""
 
     landmarks_px: np.ndarray  # (T, 33, 2)
     world: np.ndarray  # (T, 33, 3) metres, camera axes
@@ -90,18 +92,19 @@ def stage(
     return Take(clip.name, rotations, (path @ R.T + centre).astype(np.float32), betas, camera)
 
 
+def pictures(renderer: PersonRenderer, take: Take, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """(H, W, 3) uint8 BGR, frame after frame, in one look."""
+    renderer.new_look(rng, take.camera.width, take.camera.height)
+    for rotations, trans in zip(take.rotations, take.trans, strict=True):
+        yield renderer.render(rotations, take.betas, trans, take.camera)
+
+
 class Observer:
-    """Renders takes and lets MediaPipe look at them."""
+    """Renders takes and lets the perception that is deployed look at them."""
 
     def __init__(self, body: Body) -> None:
         self._renderer = PersonRenderer(body)
-        self._perception = MediaPipePose()
-
-    def pictures(self, take: Take, rng: np.random.Generator) -> Iterator[np.ndarray]:
-        """(H, W, 3) uint8 BGR, frame after frame, in one look."""
-        self._renderer.new_look(rng, take.camera.width, take.camera.height)
-        for rotations, trans in zip(take.rotations, take.trans, strict=True):
-            yield self._renderer.render(rotations, take.betas, trans, take.camera)
+        self._perception = make_perception(Config())
 
     def observe(self, take: Take, rng: np.random.Generator) -> Observed:
         frames = len(take.trans)
@@ -112,7 +115,7 @@ class Observer:
             np.zeros(frames, bool),
         )
         self._perception.reset()
-        for index, picture in enumerate(self.pictures(take, rng)):
+        for index, picture in enumerate(pictures(self._renderer, take, rng)):
             found = self._perception.process(picture, int(index * 1e9 / FPS))
             if found is not None:
                 seen.landmarks_px[index] = found.landmarks_px
