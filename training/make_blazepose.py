@@ -7,9 +7,9 @@
 
 The networks are files inside mediapipe's wheel; --modules names the folder `mediapipe/modules` of one that is not
 installed. The landmark network is cut to what is used: its segmentation decoder becomes a graph of its own, which
-starts at a map that the landmark graph gives out. --golden has TensorFlow Lite run the original files on two frames of
-the demo clip and keeps inputs and results, which the test of the graphs holds them against. See assets/blazepose.md for
-the inputs and outputs.
+starts at a map that the landmark graph gives out. --golden has TensorFlow Lite run the original files on two frames
+of the demo clip and keeps inputs and results, which the test of the graphs holds them against. Inputs and outputs:
+assets/blazepose.md.
 """
 
 from __future__ import annotations
@@ -74,6 +74,17 @@ CUTS = {
         Picture(0.0, 1.0),
         "mask is logits",
     ),
+}
+
+
+# What --golden keeps: these frames, and of the large outputs every so manieth number.
+GOLDEN_FRAMES = (40, 200)
+THINNED = {
+    "boxes": np.s_[::16],
+    "heatmaps": np.s_[:, 3::8, 3::8],
+    "map": np.s_[::4],
+    "mask_features": np.s_[:, 3::8, 3::8],
+    "mask": np.s_[:, 3::8, 3::8],
 }
 
 
@@ -156,16 +167,6 @@ def golden(modules: Path, clip: Path) -> dict[str, np.ndarray]:
                 results[key].append(values.reshape(shape)[THINNED.get(key, ...)])
         kept |= {f"{name}.{key}": np.stack(values) for key, values in results.items()}
     return kept
-
-
-GOLDEN_FRAMES = (40, 200)
-THINNED = {
-    "boxes": np.s_[::16],
-    "heatmaps": np.s_[:, 3::8, 3::8],
-    "map": np.s_[::4],
-    "mask_features": np.s_[:, 3::8, 3::8],
-    "mask": np.s_[:, 3::8, 3::8],
-}
 
 
 def main() -> None:

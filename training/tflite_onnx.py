@@ -5,8 +5,8 @@ no layout change is left in the graph. A picture is the exception: a camera's pi
 an interleaved row of 3·W numbers is, read as one channel, what the first convolution needs if its kernel is laid
 out alike: 3×3 pixels of 3 channels become 3×9 numbers, a step of two pixels six numbers, and nothing is moved at all.
 
-Half of the detector is zeros. A weight that is mostly zeros is stored as its other values (fp16) and the gaps between
-them (one byte each); CumSum and ScatterElements put it back together, which runtimes do once, when they load.
+Most of the detector is zeros. A weight that is so is stored as its other values (fp16) and the gaps between them (one
+byte each); CumSum and ScatterElements put it together again, which ONNX Runtime does once, when it loads.
 """
 
 from __future__ import annotations
