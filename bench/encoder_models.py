@@ -1,0 +1,126 @@
+"""The networks that bench.encoder times: the shipped one, and random ones of other sizes; torch and graph files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import torch
+from onnx import TensorProto, helper
+from onnx.utils import Extractor
+from torch import nn
+
+from engines import model_path
+from engines.checkpoint import load_checkpoint
+from engines.config import NetworkConfig
+from engines.export import graph_info_of
+from engines.model import HMMRLive
+from engines.onnx_graph import build
+from engines.precision import convert
+from engines.temporal import KERNEL
+from realtime.assets import asset
+from realtime.features import FEATURE_DIM, FEATURE_VERSION
+
+HMMR_WIDTH, HMMR_HEAD_WIDTH = 2048, 1024  # Φ and the heads' hidden layers in HMMR
+STATE, NEXT_STATE, STRIP = "state", "next_state", "movie_strip"
+
+
+@dataclass
+class BenchModel:
+    """One network as torch modules and as graph files."""
+
+    name: str
+    network: HMMRLive
+    graphs: dict[str, Path]  # "step fp32", "step int8", "window fp32" → file
+    encoders: dict[str, Path]  # "fp32", "int8" → file of the temporal encoder alone, step form
+
+    @property
+    def width(self) -> int:
+        return self.network.config.width
+
+
+def default_model(folder: Path) -> BenchModel:
+    """The shipped one. Raises LoadError."""
+    network, _ = load_checkpoint(model_path("default"), FEATURE_VERSION, FEATURE_DIM)
+    network.requires_grad_(False)
+    return _with_graphs("default", network, asset("model.onnx"), folder)
+
+
+def random_model(width: int, folder: Path) -> BenchModel:
+    """Weights of which every one counts, heads as large as HMMR's where the width is HMMR's.
+
+    Its graphs are not gated here: bench.encoder holds every variant against the clip pass before timing it.
+    """
+    torch.manual_seed(0)
+    head_width = HMMR_HEAD_WIDTH if width == HMMR_WIDTH else NetworkConfig.head_width
+    config = NetworkConfig(
+        feature_dim=FEATURE_DIM,
+        feature_version=FEATURE_VERSION,
+        model_id=f"random-{width}",
+        width=width,
+        head_width=head_width,
+    )
+    network = HMMRLive(config).eval().requires_grad_(False)
+    randomise(network)
+    step = folder / "step.onnx"
+    _write(network, "step", step)
+    return _with_graphs(f"random, D={width}", network, step, folder)
+
+
+def _with_graphs(name: str, network: HMMRLive, step: Path, folder: Path) -> BenchModel:
+    graphs = {
+        "step fp32": step,
+        "step int8": folder / "step-int8.onnx",
+        "window fp32": folder / "window.onnx",
+    }
+    convert(step, "int8", graphs["step int8"], "onnxruntime")
+    _write(network, "window", graphs["window fp32"])
+    encoders = {precision: folder / f"encoder-{precision}.onnx" for precision in ("fp32", "int8")}
+    for precision, out in encoders.items():
+        write_encoder_alone(graphs[f"step {precision}"], out)
+    return BenchModel(name, network, graphs, encoders)
+
+
+def _write(network: HMMRLive, form: str, out: Path) -> None:
+    graph = build(network, form)
+    onnx.helper.set_model_props(graph, graph_info_of(network, form, {}).metadata())
+    out.write_bytes(graph.SerializeToString())
+
+
+def randomise(network: HMMRLive) -> None:
+    """A fresh network's blocks and hallucinator are nearly the identity, its heads hold still: all hide errors."""
+    encoder = network.encoder
+    for name, parameter in encoder.named_parameters():
+        if name.endswith("taps.weight"):
+            nn.init.normal_(parameter, std=(KERNEL * encoder.width) ** -0.5)
+        else:
+            nn.init.normal_(parameter, mean=float(name.endswith("weight")), std=0.1)
+    for last in (network.hallucinator.fc3, network.f3d.out, network.dynamics.out):
+        nn.init.xavier_uniform_(last.weight)
+
+
+def write_encoder_alone(step_graph: Path, out: Path) -> None:
+    """The temporal encoder's nodes of a step graph, as they are: embedded frame (1, D), state → Φ (1, D), state.
+
+    The graph ends its encoder in the blend with the hallucinated strip,
+    movie_strip = share · encoded + rest · (embedded + …); from there the two ends are found.
+    """
+    model = onnx.load(str(step_graph))
+    made_by = {name: node for node in model.graph.node for name in node.output}
+    share, rest = (made_by[name] for name in made_by[STRIP].input)
+    encoded, hallucinated = share.input[1], made_by[rest.input[1]]
+    embedded = hallucinated.input[0]
+    # Shape inference does not see through ONNX Runtime's own int8 nodes.
+    width = (
+        {tensor.name: tensor for tensor in model.graph.input}[STATE].type.tensor_type.shape.dim[-1].dim_value
+    )
+    for name in (embedded, encoded):
+        model.graph.value_info.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, width)))
+    part = Extractor(model).extract_model([embedded, STATE], [encoded, NEXT_STATE])
+    out.write_bytes(part.SerializeToString())
+
+
+def weight_bytes(network: nn.Module, matrices: float = 4.0) -> int:
+    """What one step reads of this module's weights, each once; matrices: bytes per value of theirs."""
+    return int(sum(p.numel() * (matrices if p.dim() > 1 else 4.0) for p in network.parameters()))
