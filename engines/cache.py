@@ -18,6 +18,7 @@ from realtime.errors import LoadError
 log = logging.getLogger(__name__)
 
 VARIABLE = "HMMR_LIVE_CACHE"
+ADVICE = f"make room there, or choose another folder: {VARIABLE}=FOLDER"
 PART = ".part"
 
 
@@ -63,12 +64,13 @@ def derived_file(name: str, key: str, suffix: str, make: Callable[[Path], object
         make(part)
         path = folder / f"{stem}-{_hash(part.read_bytes())}{suffix}"
         part.replace(path)
-    except (OSError, LoadError) as error:
-        reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
-        raise LoadError(
-            f"{name} cannot be made: {reason.splitlines()[0]}\n"
-            f"it was to be kept in {folder}; {VARIABLE}=FOLDER chooses another place"
-        ) from None
+    except OSError as error:
+        raise LoadError(f"{name} cannot be kept in {folder} ({error.strerror})\n{ADVICE}") from None
+    except LoadError as error:
+        if str(folder) not in str(error):
+            raise
+        # It could not be written, in whatever words.
+        raise LoadError(f"{str(error).splitlines()[0]}\n{ADVICE}") from None
     finally:
         if part is not None:
             part.unlink(missing_ok=True)
