@@ -48,6 +48,8 @@ def load(
         raise LoadError(f"{threads} threads: use --set runtime.threads=1 or more")
     if engine == "torch":
         return _torch(model, precision, threads, form)
+    if engine == "tensorrt" and (reason := tensorrt_api.available()):
+        raise LoadError(f"--engine tensorrt: {reason}")
     if engine != "auto":
         return _graph(model, engine, precision, threads, form)
     return _first_that_works(model, precision, threads, form)

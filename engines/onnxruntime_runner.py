@@ -98,7 +98,7 @@ class OnnxRuntimeRunner:
         if threads < 1:
             raise LoadError(f"{threads} threads: use --set runtime.threads=1 or more")
         self._threads, self.provider = threads, PROVIDERS[provider]
-        self.device = "cpu" if provider == "cpu" else "cuda:0"
+        self.device = "cpu" if self.provider == PROVIDERS["cpu"] else "cuda:0"
         self._device = self.device.partition(":")[0]
         loops = dict(loops or {})
         session = self._open(path, dims or {})
@@ -130,6 +130,8 @@ class OnnxRuntimeRunner:
         self._bind(given, made, loops)
 
     def _open(self, path: Path, dims: Mapping[str, int]) -> ort.InferenceSession:
+        if self.provider not in ort.get_available_providers():
+            raise LoadError(f"this ONNX Runtime has no {self.provider}; pip install onnxruntime-gpu")
         options = ort.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1

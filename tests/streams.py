@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from engine_kinds import network, write_graph
 
 from realtime.camera import CameraStatus
 from realtime.features import FEATURE_DIM, FEATURE_VERSION
@@ -19,24 +20,8 @@ FPS = 30.0
 
 
 def write_model(path: Path) -> Path:
-    """Small random weights that the engine takes."""
-    import torch  # only here: other tests stream without it
-
-    from engines.checkpoint import save
-    from engines.config import NetworkConfig
-    from engines.model import HMMRLive
-
-    torch.manual_seed(0)
-    config = NetworkConfig(
-        feature_dim=FEATURE_DIM,
-        feature_version=FEATURE_VERSION,
-        model_id="random",
-        width=64,
-        head_width=48,
-        groups=8,
-    )
-    save(HMMRLive(config), path, {})
-    return path
+    """Small random weights, as a graph (.onnx) that the engine takes as it is."""
+    return write_graph(network(FEATURE_DIM, FEATURE_VERSION), "step", path)
 
 
 def write_clip(path: Path, frames: int, fps: float = FPS, size: tuple[int, int] = (160, 120)) -> Path:

@@ -17,7 +17,7 @@ from realtime.version import VERSION, versions
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return write_model(tmp_path_factory.mktemp("model") / "random.safetensors")
+    return write_model(tmp_path_factory.mktemp("model") / "random.onnx")
 
 
 @pytest.fixture(scope="module")

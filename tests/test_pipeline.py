@@ -23,7 +23,7 @@ from realtime.features import FEATURE_DIM, FEATURE_VERSION
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return write_model(tmp_path_factory.mktemp("model") / "random.safetensors")
+    return write_model(tmp_path_factory.mktemp("model") / "random.onnx")
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_every_frame_becomes_a_message_a_row_and_a_number(scripted, tmp_path, ca
     for stage in ("perception", "estimate", "publish", "features_to_sent", "capture_to_publish"):
         assert told["latency_ms"][stage]["count"] == 40
         assert 0 <= told["latency_ms"][stage]["p50"] <= told["latency_ms"][stage]["max"]
-    assert (told["model"], told["engine"]["engine"]) == ("random", "torch")
+    assert (told["model"], told["engine"]["engine"]) == ("random", "onnxruntime")
     assert told["bus"]["published"]["pose"] == 40
     assert told["versions"]["numpy"] == np.__version__
     assert told["recordings"] == [{"path": str(record), "frames": 40, "error": None}]
