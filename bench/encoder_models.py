@@ -23,7 +23,7 @@ from realtime.assets import asset
 from realtime.features import FEATURE_DIM, FEATURE_VERSION
 
 HMMR_WIDTH, HMMR_HEAD_WIDTH = 2048, 1024  # Φ and the heads' hidden layers in HMMR
-STATE, NEXT_STATE, STRIP = "state", "next_state", "movie_strip"
+STATE, NEXT_STATE = "state", "next_state"
 
 
 @dataclass
@@ -101,23 +101,16 @@ def randomise(network: HMMRLive) -> None:
 
 
 def write_encoder_alone(step_graph: Path, out: Path) -> None:
-    """The temporal encoder's nodes of a step graph, as they are: embedded frame (1, D), state → Φ (1, D), state.
-
-    The graph ends its encoder in the blend with the hallucinated strip,
-    movie_strip = share · encoded + rest · (embedded + …); from there the two ends are found.
-    """
+    """The temporal encoder's nodes of a step graph, as they are: embedded frame (1, D), state → Φ (1, D), state."""
     model = onnx.load(str(step_graph))
-    made_by = {name: node for node in model.graph.node for name in node.output}
-    share, rest = (made_by[name] for name in made_by[STRIP].input)
-    encoded, hallucinated = share.input[1], made_by[rest.input[1]]
-    embedded = hallucinated.input[0]
+    ends = ("embedded", "encoded")  # named so by engines/onnx_graph.py
     # Shape inference does not see through ONNX Runtime's own int8 nodes.
     width = (
         {tensor.name: tensor for tensor in model.graph.input}[STATE].type.tensor_type.shape.dim[-1].dim_value
     )
-    for name in (embedded, encoded):
+    for name in ends:
         model.graph.value_info.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, width)))
-    part = Extractor(model).extract_model([embedded, STATE], [encoded, NEXT_STATE])
+    part = Extractor(model).extract_model([ends[0], STATE], [ends[1], NEXT_STATE])
     out.write_bytes(part.SerializeToString())
 
 

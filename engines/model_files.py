@@ -49,11 +49,11 @@ def graph_path(model: str, form: str, precision: str, runner: str) -> tuple[Path
     where the graph cannot be had, with the reason.
     """
     path, form, has = _graph_of(model, form)
+    if has == "fp32" and (precision != "fp32" or runner == "tensorrt"):  # which wants no branches
+        return _converted(path, precision, runner), form
     if precision in ("fp32", has):
         return path, form
-    if has != "fp32":
-        raise LoadError(f"{path}: an {has} graph, {precision} cannot be made of it; give the fp32 one")
-    return _converted(path, precision, runner), form
+    raise LoadError(f"{path}: an {has} graph, {precision} cannot be made of it; give the fp32 one")
 
 
 def _graph_of(model: str, form: str) -> tuple[Path, str, str]:
@@ -91,7 +91,7 @@ def _unknown(model: str) -> LoadError:
 def _converted(path: Path, precision: str, runner: str) -> Path:
     from engines.precision import convert
 
-    target = f"-{runner}" if precision == "int8" else ""  # fp16 is the same for all
+    target = f"-{runner}" if precision != "fp16" else ""  # fp16 is the same for all
     return derived_file(
         f"{path.stem}-{precision}{target}",
         _key(path, precision, target),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ class GraphBuilder:
     """
 
     def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
+        self.nodes: list[onnx.NodeProto] = []  # of the graph or, inside `either`, of a branch
+        self._top = self.nodes
         self.inputs: list[onnx.ValueInfoProto] = []
         self.outputs: list[onnx.ValueInfoProto] = []
         self.initializers: dict[str, TensorProto] = {}
@@ -53,7 +54,9 @@ class GraphBuilder:
             return name
         stored = f"{name}.fp16"
         self.initializers[stored] = numpy_helper.from_array(half, stored)
-        return self.node("Cast", stored, name=name, to=TensorProto.FLOAT)
+        # Never inside a branch: there nothing is folded.
+        self._top.append(helper.make_node("Cast", [stored], [name], name=name, to=TensorProto.FLOAT))
+        return name
 
     def constant(self, values: Any, dtype: type = np.float32) -> str:
         """A small constant; equal ones are stored once."""
@@ -79,6 +82,18 @@ class GraphBuilder:
         )
         return outputs
 
+    def either(
+        self, condition: str, then: Callable[[], str], otherwise: str, shape: Shape, name: str
+    ) -> None:
+        """`name` is what `then` writes where the condition (one bool) holds, else the tensor `otherwise`."""
+        branches = []
+        for write in (then, lambda: self.node("Identity", otherwise)):
+            self.nodes = []
+            result = helper.make_tensor_value_info(write(), TensorProto.FLOAT, shape)
+            branches.append(helper.make_graph(self.nodes, result.name, [], [result]))
+        self.nodes = self._top
+        self.node("If", condition, name=name, then_branch=branches[0], else_branch=branches[1])
+
     def reshape(self, tensor: str, *shape: int, name: str = "") -> str:
         return self.node("Reshape", tensor, self.constant(shape, np.int64), name=name)
 
@@ -93,6 +108,40 @@ class GraphBuilder:
         name = f"{stem}_{len(self._names)}"
         self._names.add(name)
         return name
+
+
+def branches(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """The graphs inside a node: an If has two, most have none."""
+    for attribute in node.attribute:
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            yield attribute.g
+
+
+def used_names(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """All tensors that nodes read, branches included."""
+    names: set[str] = set()
+    for node in nodes:
+        names.update(node.input)
+        for branch in branches(node):
+            names |= used_names(branch.node) | {output.name for output in branch.output}
+    return names
+
+
+def without_branches(nodes: Iterable[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """The nodes with each If replaced by its first branch: the general case, computed in every run."""
+    plain: list[onnx.NodeProto] = []
+    for node in nodes:
+        if node.op_type != "If":
+            plain.append(node)
+            continue
+        general = next(attribute.g for attribute in node.attribute if attribute.name == "then_branch")
+        for inner in general.node:
+            moved = onnx.NodeProto()
+            moved.CopyFrom(inner)
+            if inner.output[0] == general.output[0].name:
+                moved.output[0] = node.output[0]
+            plain.append(moved)
+    return plain
 
 
 def write_graph(model: onnx.ModelProto, info: GraphInfo, path: Path) -> None:

@@ -4,7 +4,8 @@ Torch's exporters lack an operator of it or want one more package, and would lea
 a convolution step is Concat + MatMul, a norm Reshape + LayerNormalization, and what does not depend on the input is
 computed beforehand. engines/parity.py holds both against each other before any file gets its name.
 
-The hallucinator runs in every frame, with a share of zero once the ring is full.
+The hallucinator stands in an If: with the ring full its share is zero, and it holds up to an eighth of all weights.
+Tensors between the parts have names: `embedded`, `encoded` (the newest frame's, (1, D)), `movie_strip`.
 """
 
 from __future__ import annotations
@@ -74,8 +75,9 @@ class _Writer:
             self.graph.weight(weight, _array(layer.weight).T)
         return self.graph.node("MatMul", tensor, weight)
 
-    def linear(self, layer: nn.Linear, tensor: str) -> str:
-        return self.graph.node("Add", self.matmul(layer, tensor), self.graph.constant(_array(layer.bias)))
+    def linear(self, layer: nn.Linear, tensor: str, name: str = "") -> str:
+        bias = self.graph.constant(_array(layer.bias))
+        return self.graph.node("Add", self.matmul(layer, tensor), bias, name=name)
 
     def relu(self, tensor: str) -> str:
         return self.graph.node("Relu", tensor)
@@ -95,17 +97,17 @@ class _Writer:
 
     # Movie strip
 
-    def embed(self, tensor: str) -> str:
+    def embed(self, tensor: str, name: str) -> str:
         graph, layer = self.graph, self.model.embed
         centred = graph.node("Sub", tensor, graph.constant(_array(layer.mean)))
         standard = graph.node("Div", centred, graph.constant(_array(layer.std)))
         limits = graph.constant(-FEATURE_LIMIT), graph.constant(FEATURE_LIMIT)
         clipped = graph.node("Clip", standard, *limits)
-        return self.linear(layer.fc2, self.relu(self.linear(layer.fc1, clipped)))
+        return self.linear(layer.fc2, self.relu(self.linear(layer.fc1, clipped)), name)
 
     def step(self) -> str:
         graph = self.graph
-        embedded = self.embed("features")
+        embedded = self.embed("features", "embedded")
         flat = graph.reshape("state", 1, self.convolutions * CACHED * self.width)
         cached = graph.split(flat, [self.width] * (self.convolutions * CACHED), axis=1)
         kept: list[str] = []
@@ -120,14 +122,15 @@ class _Writer:
             assert isinstance(block, ResidualBlock)
             inner = convolve(block.conv1.taps, self.norm(block.norm1, feature, 1))
             inner = convolve(block.conv2.taps, self.norm(block.norm2, inner, 1))
-            feature = graph.node("Add", feature, inner)
+            name = "encoded" if len(kept) == CACHED * self.convolutions else ""
+            feature = graph.node("Add", feature, inner, name=name)
         state_shape = (1, self.convolutions, CACHED, self.width)
         graph.reshape(graph.node("Concat", *kept, axis=1), *state_shape, name="next_state")
         return self.blend(feature, embedded)
 
     def window(self) -> str:
         graph, rows = self.graph, self.model.receptive_field
-        embedded = self.embed(graph.reshape("features", rows, self.model.config.feature_dim))
+        columns = self.embed(graph.reshape("features", rows, self.model.config.feature_dim), "columns")
         # age ≥ frames before the newest: seen
         ages = graph.constant(np.arange(rows - 1, -1, -1.0)[:, None])
         seen = graph.node("Cast", graph.node("GreaterOrEqual", "age", ages), to=onnx.TensorProto.FLOAT)
@@ -146,29 +149,34 @@ class _Writer:
                 taps.append(graph.node("Slice", columns, first, last, graph.constant([0], np.int64)))
             return self.linear(layer, graph.node("Concat", *taps, axis=1))
 
-        columns, have = embedded, rows
+        newest_embedded = graph.node("Identity", newest(columns, rows, 1), name="embedded")
+        have = rows
         for block in self.model.encoder.blocks:
             assert isinstance(block, ResidualBlock)
             inner = convolve(block.conv1.taps, self.norm(block.norm1, columns, have), have)
-            inner = convolve(block.conv2.taps, self.norm(block.norm2, inner, have - CACHED), have - CACHED)
-            columns = graph.node("Add", newest(columns, have, have - 2 * CACHED), inner)
-            have -= 2 * CACHED
-        return self.blend(columns, newest(embedded, rows, 1))
+            have -= CACHED
+            inner = convolve(block.conv2.taps, self.norm(block.norm2, inner, have), have)
+            have -= CACHED
+            name = "encoded" if have == 1 else ""
+            columns = graph.node("Add", newest(columns, have + 2 * CACHED, have), inner, name=name)
+        return self.blend(columns, newest_embedded)
 
     def blend(self, encoded: str, embedded: str) -> str:
-        """Φ (1, D) → output movie_strip."""
+        """Φ (1, D) → output movie_strip; the hallucinator runs only while the ring fills."""
         graph, layer = self.graph, self.model.hallucinator
-        inner = self.relu(self.linear(layer.fc2, self.relu(self.linear(layer.fc1, embedded))))
-        hallucinated = graph.node("Add", embedded, self.linear(layer.fc3, inner))
-        share = graph.node("Div", "age", graph.constant(self.model.receptive_field - 1.0))
-        share = graph.node("Min", share, graph.constant(1.0))
-        rest = graph.node("Sub", graph.constant(1.0), share)
-        return graph.node(
-            "Add",
-            graph.node("Mul", share, encoded),
-            graph.node("Mul", rest, hallucinated),
-            name="movie_strip",
-        )
+        last = self.model.receptive_field - 1.0
+
+        def blended() -> str:
+            inner = self.relu(self.linear(layer.fc2, self.relu(self.linear(layer.fc1, embedded))))
+            hallucinated = graph.node("Add", embedded, self.linear(layer.fc3, inner))
+            share = graph.node("Min", graph.node("Div", "age", graph.constant(last)), graph.constant(1.0))
+            rest = graph.node("Sub", graph.constant(1.0), share)
+            parts = graph.node("Mul", share, encoded), graph.node("Mul", rest, hallucinated)
+            return graph.node("Add", *parts)
+
+        filling = graph.node("Less", "age", graph.constant([last]))
+        graph.either(filling, blended, encoded, (1, self.width), name="movie_strip")
+        return "movie_strip"
 
     # Heads
 

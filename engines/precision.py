@@ -27,12 +27,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from engines.gate import Gate, load_gate
 from engines.graph_file import written_whole
-from engines.onnx_builder import write_graph
+from engines.onnx_builder import used_names, without_branches, write_graph
 from engines.parity import check, measure, print_measured, run_graph
 from realtime.body.smpl import load_body
 from realtime.errors import ConfigError, HmmrLiveError, LoadError
 
 TARGETS = ("onnxruntime", "tensorrt")
+KINDS = ("fp16", "int8 onnxruntime", "int8 tensorrt", "fp32 tensorrt")
+ROUNDED = ("fp16", "int8 tensorrt")  # of those, what computes in fp16
 SMALLEST = 16  # rows: below, a matrix is not worth it
 NOT_INT8 = ("embed.fc1.", "f3d.")
 HALF_SCALES_OPSET, HALF_SCALES_IR = 21, 10  # DequantizeLinear gives fp16; everything else means the same
@@ -41,24 +43,23 @@ HALF_SCALES_OPSET, HALF_SCALES_IR = 21, 10  # DequantizeLinear gives fp16; every
 def convert(
     fp32: Path, precision: str, out_path: Path, target: str = "onnxruntime", gate: Gate | None = None
 ) -> dict[str, Any]:
-    """Write the graph file `fp32` in another precision, "fp16" or "int8", within the gate's limits or not at all.
+    """Write the graph file `fp32` in another precision, within the gate's limits or not at all.
 
-    target: what will run it; only int8 differs. gate: None: assets/gate.npz. Returns what was measured against the
-    fp32 graph, fp16 as a GPU computes it. Raises LoadError for a file that is no fp32 graph of ours, a result that
-    fails the gate, and a place that cannot be written to; ConfigError for an unknown precision or target.
+    precision: "fp16", "int8", or "fp32" for TensorRT, which wants no branches. target: what will run it; fp16 is the
+    same for both. gate: None: assets/gate.npz. Returns what was measured against the fp32 graph, fp16 as a GPU
+    computes it. Raises LoadError for a file that is no fp32 graph of ours, a result that fails the gate, and a place
+    that cannot be written to; ConfigError for an unknown precision or target.
     """
-    if precision not in ("fp16", "int8"):
-        raise ConfigError(f"precision {precision}: expected fp16 or int8")
-    if target not in TARGETS:
-        raise ConfigError(f"target {target}: expected {' or '.join(TARGETS)}")
+    kind = "fp16" if precision == "fp16" else f"{precision} {target}"
+    if target not in TARGETS or kind not in KINDS:
+        raise ConfigError(f"{precision} for {target}: expected {', '.join(KINDS)} (fp16 for either)")
     gate, body = gate or load_gate(), load_body(None)
     reference, info = run_graph(fp32, gate, body)  # refuses what is not ours before anything else reads it
     if info.precision != "fp32":
         raise LoadError(f"{fp32}: is {info.precision} already; convert the fp32 graph")
-    kind = "fp16" if precision == "fp16" else f"int8 {target}"
     model = _Converter(onnx.load(str(fp32))).converted(kind)
     info = replace(info, precision=precision, parity={})
-    rounds = kind != "int8 onnxruntime"
+    rounds = kind in ROUNDED
     with written_whole(out_path) as part:
         write_graph(_rounding_kept(model) if rounds else model, info, part)
         measured = measure(part, gate, body, reference, "fp32 graph", optimise=not rounds)
@@ -80,29 +81,19 @@ class _Converter:
         self._nodes: list[onnx.NodeProto] = []
 
     def converted(self, kind: str) -> onnx.ModelProto:
-        """kind: "fp16", "int8 onnxruntime" or "int8 tensorrt"."""
+        """kind: one of KINDS."""
         source = self._model.graph
-        for node in source.node:
-            name = node.input[1] if node.op_type == "MatMul" else ""
-            weight = self._stored[self._casts.get(name, name)] if name.endswith(".weight") else None
-            if weight is None or weight.dims[0] < SMALLEST:
-                if node.op_type == "MatMul" and kind != "int8 onnxruntime":
-                    self._summed_product(node)
-                else:
-                    self._nodes.append(node)
-            elif kind == "fp16" or (kind == "int8 tensorrt" and name.startswith(NOT_INT8)):
-                self._half_product(node, self._half_weight(name, weight))
-            elif name.startswith(NOT_INT8):
-                self._nodes.append(node)
-            elif kind == "int8 tensorrt":
-                restored = f"{name}.restored"
-                self._node("DequantizeLinear", self._int8_weight(name, weight, np.float16), restored, axis=1)
-                self._half_product(node, restored)
+        # A CUDA graph holds no branch, so TensorRT computes the general case. For ONNX Runtime, what stands in the
+        # branch stays as it is: it costs nothing but in a person's first frames.
+        nodes = source.node if kind == "int8 onnxruntime" else without_branches(source.node)
+        for node in nodes:
+            if node.op_type == "MatMul":
+                self._convert(node, kind)
             else:
-                self._int8_product(node, *self._int8_weight(name, weight, np.float32))
-        used = {name for node in self._nodes for name in node.input}
+                self._nodes.append(node)
+        used = used_names(self._nodes)
         nodes = [node for node in self._nodes if node.output[0] in used or node.output[0] not in self._casts]
-        used = {name for node in nodes for name in node.input}
+        used = used_names(nodes)
         weights = [tensor for name, tensor in self._stored.items() if name in used]
         graph = helper.make_graph(nodes, source.name, source.input, source.output, weights)
         opset, ir_version = self._model.opset_import[0].version, self._model.ir_version
@@ -112,6 +103,24 @@ class _Converter:
         return helper.make_model(
             graph, producer_name=self._model.producer_name, ir_version=ir_version, opset_imports=opsets
         )
+
+    def _convert(self, product: onnx.NodeProto, kind: str) -> None:
+        name = product.input[1]
+        weight = self._stored[self._casts.get(name, name)] if name.endswith(".weight") else None
+        half = kind in ROUNDED
+        if weight is None or weight.dims[0] < SMALLEST:
+            self._summed_product(product) if half else self._nodes.append(product)
+        elif kind.startswith("int8") and not name.startswith(NOT_INT8):
+            if half:
+                restored = f"{name}.restored"
+                self._node("DequantizeLinear", self._int8_weight(name, weight, np.float16), restored, axis=1)
+                self._half_product(product, restored)
+            else:
+                self._int8_product(product, *self._int8_weight(name, weight, np.float32))
+        elif half:
+            self._half_product(product, self._half_weight(name, weight))
+        else:
+            self._nodes.append(product)
 
     def _node(self, op: str, inputs: Sequence[str], *outputs: str, **attributes: Any) -> None:
         """A node, unless its output exists already: several products share factors and weights."""
@@ -137,7 +146,7 @@ class _Converter:
 
     def _summed_product(self, product: onnx.NodeProto) -> None:
         """A product in fp32 that is no MatMul: Turing GPUs have none in TensorRT. Those left are as small as 3×3."""
-        left, right, result = *product.input, product.output[0]
+        left, right, result = product.input[0], product.input[1], product.output[0]
         self._node("Unsqueeze", [left, self._store("last_axis", np.array([-1]))], f"{result}.left")
         self._node("Unsqueeze", [right, self._store("third_last_axis", np.array([-3]))], f"{result}.right")
         self._node("Mul", [f"{result}.left", f"{result}.right"], f"{result}.terms")
