@@ -24,127 +24,25 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import onnxruntime
 import psutil
 import torch
 
-from bench import encoder_variants as variants
-from bench.bandwidth import Reader
-from bench.encoder_models import BenchModel, default_model, random_model, weight_bytes
+from bench.encoder_lineup import ALONE, HEADS, ONNX, ONNX_INT8, Lineup
+from bench.encoder_models import default_model, random_model
 from bench.interleave import Variant, interleave, statistics
 from bench.table import print_table
-from engines import load
 from engines.config import NetworkConfig
-from engines.gate import load_gate
-from engines.torch_engine import torch_engine
 from realtime.assets import asset
-from realtime.body.smpl import load_body
 from realtime.config import Config
 from realtime.errors import HmmrLiveError
 from realtime.perception import make_perception
 
-CHECKED_FRAMES = 40  # three receptive fields
 PICTURES = 30
-LARGEST_ERROR = {
-    "fp32": 1e-4,
-    "int8": float("inf"),
-}  # int8's is reported (docs/engines.md has its cost in mm)
-ALONE, HEADS = "encoder alone", "with heads"
-NAIVE, ONNX, ONNX_INT8 = "torch, whole window (port)", "ONNX Runtime step", "ONNX Runtime step, int8"
 
 # What issue 3 asks for.
 LEAST_SPEED_UP, MOST_OF_LIMIT = 14.0, 1.6  # ONNX Runtime's step, D=2048
 MOST_MS, MOST_INT8_MS = 2.0, 1.2  # the shipped model after MediaPipe, heads included
-
-
-class Bench:
-    """All variants of one width, checked, and the readers that stand for their limits."""
-
-    def __init__(self, model: BenchModel, threads: int) -> None:
-        self.model = model
-        self.groups: dict[str, list[Variant]] = {ALONE: [], HEADS: []}
-        self.readers: dict[int, Variant] = {}
-        self.missing: list[str] = []
-        self._alone(threads)
-        self._with_heads(threads)
-
-    def all(self) -> list[Variant]:
-        return [*self.readers.values(), *itertools.chain(*self.groups.values())]
-
-    def _alone(self, threads: int) -> None:
-        encoder = self.model.network.encoder
-        columns = np.random.default_rng(1).standard_normal((CHECKED_FRAMES, encoder.width)).astype(np.float32)
-        expected, full = variants.clip_strip(encoder, columns), encoder.receptive_field - 1
-        nbytes = {"fp32": weight_bytes(encoder), "int8": weight_bytes(encoder, 1.0)}
-        checked = variants.torch_window(encoder, hmmr=False)
-        port_error = _error(checked, columns, expected, full)
-
-        def add(name: str, step: variants.Step, first: int = 0, precision: str = "fp32") -> Variant:
-            variant = self._add(ALONE, name, step, columns, nbytes[precision])
-            if name != NAIVE:
-                variant.error = _checked(name, precision, _error(step, columns, expected, first))
-            return variant
-
-        add(NAIVE, variants.torch_window(encoder, hmmr=True)).error = _checked(NAIVE, "fp32", port_error)
-        add("torch, whole window (ours)", variants.torch_clip_window(encoder), full)
-        try:
-            add("continual-inference step", variants.continual_step(encoder))
-        except ImportError:
-            self.missing.append("continual-inference is not installed: pip install continual-inference")
-        add("torch step", variants.torch_step(encoder))
-        add("numpy step", variants.numpy_step(encoder))
-        add(ONNX, variants.onnxruntime_step(self.model.encoders["fp32"], threads))
-        add(ONNX_INT8, variants.onnxruntime_step(self.model.encoders["int8"], threads), precision="int8")
-
-    def _with_heads(self, threads: int) -> None:
-        network, body = self.model.network, load_body(None)
-        features = load_gate().features
-        expected = variants.clip_theta(network, features[:CHECKED_FRAMES])
-        horizons_ms = tuple(float(text) for text in Config().runtime.ahead_ms.split(",") if text)
-        nbytes = {"fp32": weight_bytes(network), "int8": weight_bytes(network, 1.0)}
-        port = variants.torch_window_with_heads(network, horizons_ms)
-        self._add(HEADS, NAIVE, port, features, nbytes["fp32"] - weight_bytes(network.hallucinator))
-        for name, form, precision in (
-            ("torch step", "step", ""),
-            ("torch window", "window", ""),
-            ("ONNX Runtime window", "window", "fp32"),
-            (ONNX, "step", "fp32"),
-            (ONNX_INT8, "step", "int8"),
-        ):
-            if precision:
-                graph = self.model.graphs[f"{form} {precision}"]
-                engine = load(str(graph), "onnxruntime", threads=threads)
-            else:
-                cpu = torch.device("cpu")
-                engine = torch_engine(network, Path(self.model.name), form=form, threads=threads, device=cpu)
-            engine.prepare(len(horizons_ms), body)
-            step = variants.engine_step(engine, horizons_ms)
-            variant = self._add(HEADS, name, step, features, nbytes[precision or "fp32"])
-            error = _error(step, features[:CHECKED_FRAMES], expected, 0)
-            variant.error = _checked(name, precision or "fp32", error)
-
-    def _add(self, group: str, name: str, step: variants.Step, inputs: np.ndarray, nbytes: int) -> Variant:
-        stream = itertools.cycle(inputs)
-        variant = Variant(name, lambda: step(next(stream)), nbytes)
-        self.groups[group].append(variant)
-        if nbytes not in self.readers:
-            self.readers[nbytes] = Variant(f"read {nbytes / 1e6:.1f} MB", Reader(nbytes), nbytes)
-        return variant
-
-
-def _error(step: variants.Step, inputs: np.ndarray, expected: np.ndarray, first: int) -> float:
-    """Largest difference from the clip pass, from frame `first` on; the step starts from nothing seen."""
-    given = np.stack([np.array(step(row)) for row in inputs])
-    return float(np.abs(given - expected)[first:].max())
-
-
-def _checked(name: str, precision: str, error: float) -> float:
-    if not error <= LARGEST_ERROR[precision]:
-        raise RuntimeError(
-            f"{name}: {error:.2g} from the clip pass; nothing is timed that computes something else"
-        )
-    return error
 
 
 def make_disturber(name: str) -> Callable[[], object]:
@@ -164,23 +62,29 @@ def make_disturber(name: str) -> Callable[[], object]:
     return disturb
 
 
-def result(bench: Bench, rounds: int) -> dict[str, Any]:
+def result(lineup: Lineup, rounds: int) -> dict[str, Any]:
     """Everything measured at one width, as JSON values."""
     groups: dict[str, list[dict[str, Any]]] = {}
-    for group, members in bench.groups.items():
-        naive = {kind: statistics(times)["p50"] for kind, times in _times(members[0])}
+    for group, members in lineup.groups.items():
+        port = {kind: statistics(times)["p50"] for kind, times in _times(members[0])}
         groups[group] = []
         for variant in members:
             row: dict[str, Any] = {"name": variant.name, "bytes": variant.bytes_read, "error": variant.error}
             for kind, times in _times(variant):
-                limit = statistics(dict(_times(bench.readers[variant.bytes_read]))[kind])["p50"]
+                limit = statistics(dict(_times(lineup.readers[variant.bytes_read]))[kind])["p50"]
                 row[kind] = statistics(times)
                 row[kind] |= {"limit_ms": limit, "of_limit": row[kind]["p50"] / limit}
-                row[kind]["faster_than_port"] = naive[kind] / row[kind]["p50"]
+                row[kind]["faster_than_port"] = port[kind] / row[kind]["p50"]
             groups[group].append(row)
-    config = bench.model.network.config
+    config = lineup.model.network.config
     sizes = {"width": config.width, "head_width": config.head_width, "blocks": config.blocks}
-    return {"model": bench.model.name, **sizes, "rounds": rounds, "groups": groups, "missing": bench.missing}
+    return {
+        "model": lineup.model.name,
+        **sizes,
+        "rounds": rounds,
+        "groups": groups,
+        "missing": lineup.missing,
+    }
 
 
 def _times(variant: Variant) -> list[tuple[str, list[float]]]:
@@ -267,11 +171,11 @@ def main(argv: list[str] | None = None) -> int:
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
                 shipped = width == NetworkConfig.width
-                bench = Bench(
+                lineup = Lineup(
                     default_model(folder) if shipped else random_model(width, folder), options.threads
                 )
-            rounds = interleave(bench.all(), disturb, options.rounds, options.seconds)
-            found.append(result(bench, rounds))
+            rounds = interleave(lineup.all(), disturb, options.rounds, options.seconds)
+            found.append(result(lineup, rounds))
             report(found[-1], kinds)
     except HmmrLiveError as error:
         parser.exit(error.exit_code, f"{error}\n")
