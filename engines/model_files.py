@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 from engines.cache import derived_file
-from engines.graph_file import HORIZONS, graph_info
+from engines.graph_file import graph_info
 from realtime.assets import asset
 from realtime.errors import LoadError
 from realtime.version import VERSION
@@ -70,11 +70,9 @@ def _graph_of(model: str, form: str) -> tuple[Path, str, str]:
     if path.suffix == ".safetensors":
         return _exported(path, form), form, "fp32"
 
-    from engines.onnxruntime_runner import OnnxRuntimeRunner
+    from engines.onnxruntime_runner import read_metadata
 
-    runner = OnnxRuntimeRunner(path, dims={HORIZONS: 1})
-    info = graph_info(path, runner.metadata)
-    runner.close()
+    info = graph_info(path, read_metadata(path))
     if form not in ("step", info.form):
         raise LoadError(
             f"{path}: a {info.form} graph, not {form}; give the .safetensors or --set runtime.form={info.form}"

@@ -101,7 +101,7 @@ class OnnxRuntimeRunner:
         self.device = "cpu" if self.provider == PROVIDERS["cpu"] else "cuda:0"
         self._device = self.device.partition(":")[0]
         loops = dict(loops or {})
-        session = self._open(path, dims or {})
+        session = _open(path, self.provider, threads, dims or {})
         self.metadata: Mapping[str, str] = dict(session.get_modelmeta().custom_metadata_map)
 
         given = {item.name: _zeros(path, item) for item in session.get_inputs()}
@@ -128,33 +128,6 @@ class OnnxRuntimeRunner:
         self.outputs: Mapping[str, tuple[int, ...]] = {n: a.shape for n, a in made.items() if n not in loops}
         self._session: ort.InferenceSession | None = session
         self._bind(given, made, loops)
-
-    def _open(self, path: Path, dims: Mapping[str, int]) -> ort.InferenceSession:
-        if self.provider not in ort.get_available_providers():
-            raise LoadError(f"this ONNX Runtime has no {self.provider}; pip install onnxruntime-gpu")
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors; its warnings are about what we cannot change
-        # A thread that waits in a busy loop takes the core from perception.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        for name, size in dims.items():
-            options.add_free_dimension_override_by_name(name, size)
-        try:
-            session = ort.InferenceSession(str(path), options, providers=[self.provider])
-        except ORT_ERRORS as error:
-            if not path.is_file():
-                raise LoadError(f"{path}: no such file") from None
-            raise LoadError(
-                f"{path}: ONNX Runtime {ort.__version__} cannot load it ({_short(error)})\n"
-                "it is cut off, damaged, or made for a newer onnxruntime; get or export it again"
-            ) from None
-        # A provider whose libraries are missing is replaced by the CPU without an exception.
-        if session.get_providers()[0] != self.provider:
-            raise LoadError(
-                f"ONNX Runtime could not start its {self.provider}; are its CUDA libraries installed?"
-            )
-        return session
 
     def _bind(
         self, given: dict[str, np.ndarray], made: dict[str, np.ndarray], loops: Mapping[str, str]
@@ -252,6 +225,38 @@ class OnnxRuntimeRunner:
         """See Runner.close."""
         self._session = None
         self._bindings = []
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Metadata of a graph file, whatever its shapes. Raises LoadError as the runner does."""
+    session = _open(path, PROVIDERS["cpu"], 1, {})
+    return dict(session.get_modelmeta().custom_metadata_map)
+
+
+def _open(path: Path, provider: str, threads: int, dims: Mapping[str, int]) -> ort.InferenceSession:
+    if provider not in ort.get_available_providers():
+        raise LoadError(f"this ONNX Runtime has no {provider}; pip install onnxruntime-gpu")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors; its warnings are about what we cannot change
+    # A thread that waits in a busy loop takes the core from perception.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for name, size in dims.items():
+        options.add_free_dimension_override_by_name(name, size)
+    try:
+        session = ort.InferenceSession(str(path), options, providers=[provider])
+    except ORT_ERRORS as error:
+        if not path.is_file():
+            raise LoadError(f"{path}: no such file") from None
+        raise LoadError(
+            f"{path}: ONNX Runtime {ort.__version__} cannot load it ({_short(error)})\n"
+            "it is cut off, damaged, or made for a newer onnxruntime; get or export it again"
+        ) from None
+    # A provider whose libraries are missing is replaced by the CPU without an exception.
+    if session.get_providers()[0] != provider:
+        raise LoadError(f"ONNX Runtime could not start its {provider}; are its CUDA libraries installed?")
+    return session
 
 
 def _zeros(path: Path, item: Any) -> np.ndarray:

@@ -36,7 +36,7 @@ def network(feature_dim: int = FEATURES, feature_version: int = 1) -> HMMRLive:
     return model.eval()
 
 
-def write_graph(model: HMMRLive, form: str, path: Path, **metadata: object) -> Path:
+def write_graph(model: HMMRLive, form: str, path: Path, /, **metadata: object) -> Path:
     """Export without the gate. metadata: fields of GraphInfo that are to be said otherwise."""
     info = graph_info_of(model, form, {})
     for name, value in metadata.items():

@@ -1,0 +1,133 @@
+"""The cache of derived files: made once, whole or not at all, and never trusted unseen."""
+
+import errno
+import logging
+import multiprocessing
+import time
+from pathlib import Path
+
+import pytest
+
+from engines.cache import VARIABLE, cache_folder, derived_file
+from realtime.errors import LoadError
+
+CONTENT = b"a graph" * 1000
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    path = tmp_path / "not there yet" / "cache"
+    monkeypatch.setenv(VARIABLE, str(path))
+    return path
+
+
+class Maker:
+    def __init__(self, content=CONTENT, error=None):
+        self.content, self.error = content, error
+        self.calls = 0
+
+    def __call__(self, path: Path) -> None:
+        self.calls += 1
+        path.write_bytes(self.content)
+        if self.error:
+            raise self.error
+
+
+def derive(make, key="weights, fp16"):
+    return derived_file("model-fp16", key, ".onnx", make)
+
+
+def test_made_once_for_one_key(folder, caplog):
+    make = Maker()
+    path = derive(make)
+    assert path.parent == folder and path.name.startswith("model-fp16-") and path.suffix == ".onnx"
+    assert path.read_bytes() == CONTENT
+    assert str(folder) in caplog.text  # it takes a while: it is said
+    caplog.clear()
+    assert derive(make) == path
+    assert (make.calls, caplog.text) == (1, "")
+    other = Maker(b"another")
+    assert derive(other, "other weights").read_bytes() == b"another"
+    assert path.read_bytes() == CONTENT
+    assert len(list(folder.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda content: content[:-1], lambda content: b"A" + content[1:], lambda content: b""],
+    ids=["cut off", "one byte", "empty"],
+)
+def test_a_damaged_file_is_made_anew_with_a_line(damage, caplog):
+    path = derive(Maker())
+    path.write_bytes(damage(CONTENT))
+    make = Maker()
+    with caplog.at_level(logging.WARNING):
+        assert derive(make).read_bytes() == CONTENT
+    assert make.calls == 1
+    assert str(path) in caplog.text and "damaged" in caplog.text
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_no_space_names_the_folder_and_how_to_choose_another(folder, code):
+    with pytest.raises(LoadError) as caught:
+        derive(Maker(error=OSError(code, "cannot be done")))
+    assert str(folder) in str(caught.value) and f"{VARIABLE}=" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 2
+    assert list(folder.iterdir()) == []  # nothing half made is left
+
+
+def test_a_folder_that_is_none(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "file"))
+    with pytest.raises(LoadError, match=f"{VARIABLE}="):
+        derive(Maker())
+
+
+def test_an_error_of_making_is_told_as_it_is(folder):
+    with pytest.raises(LoadError) as caught:
+        derive(Maker(error=LoadError("x.safetensors: not weights\nuse others")))
+    assert str(caught.value) == "x.safetensors: not weights\nuse others"
+    assert list(folder.iterdir()) == []
+    with pytest.raises(LoadError, match=f"{VARIABLE}="):  # said by another process about our own folder
+        derive(Maker(error=LoadError(f"{folder}/x.part: cannot be written (No space left)")))
+
+
+def test_an_interrupt_leaves_nothing(folder):
+    with pytest.raises(KeyboardInterrupt):
+        derive(Maker(error=KeyboardInterrupt()))
+    assert list(folder.iterdir()) == []
+
+
+def make_slowly(path: Path) -> None:
+    with path.open("wb") as file:
+        for start in range(0, len(CONTENT), 1000):
+            file.write(CONTENT[start : start + 1000])
+            file.flush()
+            time.sleep(0.02)
+
+
+def derive_slowly(_number: int) -> bytes:
+    return derive(make_slowly).read_bytes()
+
+
+def test_two_processes_at_once_both_get_a_whole_file(folder):
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        contents = pool.map(derive_slowly, range(2), chunksize=1)
+    assert contents == [CONTENT, CONTENT]
+    assert [path.read_bytes() for path in folder.iterdir()] == [CONTENT]
+
+
+def test_where_it_lies(monkeypatch, tmp_path):
+    monkeypatch.setenv(VARIABLE, "~/elsewhere")
+    assert cache_folder() == Path.home() / "elsewhere"
+    monkeypatch.delenv(VARIABLE)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "hmmr-live"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == Path.home() / ".cache" / "hmmr-live"
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert cache_folder() == Path.home() / "Library" / "Caches" / "hmmr-live"
+    monkeypatch.setattr("sys.platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
+    assert cache_folder() == tmp_path / "hmmr-live"
