@@ -137,7 +137,6 @@ class GraphEngine:
             self._push(column)
             if not self._is_window:
                 self._runner.run(features=self._fed(), age=self._age)
-        self._seen = len(features)
 
     def describe(self) -> dict[str, Any]:
         """See Engine.describe."""
