@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 RUNTIMES = ("tensorrt", "tensorrt_rtx")  # the order in which they are preferred where both are there
 OLDEST = {"tensorrt": 10, "tensorrt_rtx": 1}  # major versions
 EXTRAS = {"tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt-rtx"}
-FP16_ONLY = ("sm75",)  # Turing, in tensorrt_rtx: no fp32 matrix product, no bf16
+FP16_ONLY = ("sm75",)  # Turing, in tensorrt_rtx: no fp32 matrix product, however small
 KEPT_MESSAGES = 20  # of TensorRT's own errors, for our error message
 
 

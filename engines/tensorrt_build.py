@@ -107,7 +107,7 @@ def _fix_shapes(path: Path, network: Any, dims: Mapping[str, int]) -> None:
 def _advice(api: Api, target: str) -> str:
     reason = _short(api.logger.reason())
     if target in FP16_ONLY and "fp32" in reason.lower():
-        return f": this GPU multiplies fp16 only there; use --precision fp16 ({reason})"
+        return ": for this GPU it multiplies fp16 and int8 only; use --precision fp16"
     return f": {reason}; use --engine onnxruntime"
 
 
@@ -177,14 +177,20 @@ def _make_monitor(trt: Any, progress: Progress | None, signals: _Signals) -> Any
 
 
 class ProgressLine:
-    """A line on a terminal's stderr that is written over; nothing where that is no terminal."""
+    """A line on a terminal's stderr that is written over; nothing where that is no terminal.
 
-    def __init__(self, title: str) -> None:
-        self._title = title
+    announcement: a line for the log before the first.
+    """
+
+    def __init__(self, title: str, announcement: str = "") -> None:
+        self._title, self._announcement = title, announcement
         self._live = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._shown = 0
 
     def __call__(self, text: str) -> None:
+        if self._announcement:
+            log.warning("%s", self._announcement)
+            self._announcement = ""
         if self._live:
             line = f"{self._title}: {text}"[: shutil.get_terminal_size().columns - 1]
             with contextlib.suppress(OSError):

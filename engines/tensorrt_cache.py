@@ -15,6 +15,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 FORMAT = "hmmr-live engine 1"
 SUFFIX = ".engine"
+HASHES = re.compile(r"-[0-9a-f]{16}(?![0-9a-f])")
 ABANDONED_S = 3600.0  # a file being written that is older: whoever wrote it is gone
 
 
@@ -49,6 +51,7 @@ class Key:
     def path(self, folder: Path, name: str) -> Path:
         """Where it lies: readable for a person at the front, exact at the end."""
         digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        name = HASHES.sub("", name)  # of a graph that lies in the cache itself
         return folder / f"{name}-{self.runtime}-{self.version}-{self.target}-{digest[:16]}{SUFFIX}"
 
 
@@ -100,7 +103,7 @@ def get_or_build(
     if entry is not None:
         return entry
     start = time.monotonic()
-    log.warning("%s: building its engine for %s (%s); this is done once", path.name, target, api.label)
+    log.info("%s: building its engine for %s with %s", path.name, target, api.label)
     payload = build(path, graph, api, target, key.dims, progress)
     seconds = time.monotonic() - start
     metadata = read_metadata(path, graph)
@@ -250,11 +253,15 @@ def _sweep(folder: Path) -> None:
 
 
 def entries(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Every engine in the folder with its key; {} for a file whose header cannot be read."""
+    """Every engine in the folder with its key and, of its graph, form and precision; {} where that cannot be read."""
     for place in sorted(folder.glob(f"*{SUFFIX}")):
         try:
             with place.open("rb") as file:
-                key = json.loads(file.readline())["key"]
-        except (OSError, ValueError, KeyError, TypeError):
-            key = {}
-        yield place, key if isinstance(key, dict) else {}
+                header = json.loads(file.readline())
+            told = {
+                **header["key"],
+                **{name: header["metadata"].get(name, "") for name in ("form", "precision")},
+            }
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            told = {}
+        yield place, told

@@ -84,7 +84,8 @@ class TensorRTRunner:
         gpu, api = self._cuda.gpu, self._api
         self._runtime = api.trt.Runtime(api.logger)
         for anew in (False, True):
-            with ProgressLine(self._path.name) as progress:
+            once = f"building the {api.label} engine of {self._path.name} for {gpu.name}; this is done once"
+            with ProgressLine(self._path.name, once) as progress:
                 entry = get_or_build(
                     self._path, api, gpu.target, gpu.name, dims, folder=folder, progress=progress, anew=anew
                 )
@@ -221,7 +222,7 @@ class TensorRTRunner:
         """See Runner.read_loop."""
         array = self._loop(name)
         self._cuda.activate()
-        self._cuda.download(self._state.pinned, self._state.address)
+        self._cuda.download(array, self._state.addresses[name])
         self._cuda.synchronize()
         return array.copy()
 
@@ -230,9 +231,9 @@ class TensorRTRunner:
         slot = self._loop(name)
         if array.shape != slot.shape:
             raise ValueError(f"{name} of shape {array.shape}: this graph takes {slot.shape}")
-        self.read_loop(name)  # the other loops keep what they hold
         slot[...] = array
-        self._cuda.upload(self._state.address, self._state.pinned)
+        self._cuda.activate()
+        self._cuda.upload(self._state.addresses[name], slot)
         self._cuda.synchronize()
 
     def _loop(self, name: str) -> np.ndarray:

@@ -13,7 +13,7 @@ from tensorrt_double import doubled
 
 from engines import cuda, tensorrt_runner
 from engines.onnxruntime_runner import OnnxRuntimeRunner
-from engines.tensorrt_api import load_api
+from engines.tensorrt_api import Api, load_api
 from engines.tensorrt_runner import TensorRTRunner
 from realtime.assets import asset
 from realtime.errors import LoadError
@@ -56,8 +56,9 @@ def trt(monkeypatch, driver, small):
     return use(monkeypatch, driver, small)
 
 
-def use(monkeypatch, driver, path, dims=DIMS):
-    api, trt = doubled(load_api("tensorrt_rtx"), driver, path, dims)
+def use(monkeypatch, driver, path, dims=DIMS, runtime="tensorrt_rtx"):
+    real = load_api("tensorrt_rtx")
+    api, trt = doubled(Api(runtime, real.version, real.trt, real.logger), driver, path, dims)
     monkeypatch.setattr(tensorrt_runner, "find", lambda: (cuda.find_gpu(), api))
     return trt
 
@@ -186,6 +187,10 @@ def test_what_it_cannot_take_is_refused_before_anything_changes(driver, trt, sma
     assert_same_run(runner, reference, {})
 
 
+def test_what_was_never_given_is_zero(driver, trt, small):
+    assert_same_run(open_runner(small), OnnxRuntimeRunner(small, loops=LOOPS, dims=DIMS), {})
+
+
 def test_it_runs_in_any_thread(driver, trt, small):
     runner, reference = open_runner(small), OnnxRuntimeRunner(small, loops=LOOPS, dims=DIMS)
     failures = []
@@ -280,6 +285,17 @@ def test_compiled_kernels_are_kept_for_the_next_start(driver, trt, small, own_fo
     open_runner(small).close()
     assert trt.known_kernels == [b"kernels"]
     assert len(list(own_folder.glob("*.engine"))) == 1
+
+
+def test_tensorrt_itself_builds_for_the_gpu_here_and_compiles_all_at_once(
+    monkeypatch, driver, small, own_folder
+):
+    trt = use(monkeypatch, driver, small, runtime="tensorrt")
+    runner = open_runner(small)
+    assert_same_run(runner, OnnxRuntimeRunner(small, loops=LOOPS, dims=DIMS), frame(0))
+    assert trt.known_kernels == [] and not list(own_folder.glob("*.kernels"))
+    driver.name = "NVIDIA Another"
+    assert open_runner(small).describe()["engine_file"] != runner.describe()["engine_file"]
 
 
 def test_where_nothing_can_be_kept_it_runs_and_says_so(driver, trt, small, own_folder, caplog):
