@@ -101,11 +101,12 @@ def written_whole(path: Path) -> Iterator[Path]:
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        part.replace(path)
+        try:
+            yield part
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         raise LoadError(
             f"{path}: cannot be written ({error.strerror or error}); give another place"
         ) from None
-    finally:
-        part.unlink(missing_ok=True)

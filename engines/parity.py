@@ -113,8 +113,9 @@ def compare(track: Track, reference: Track) -> dict[str, float]:
     apart = np.minimum(np.abs(rotations - expected).max(-1), np.abs(flipped - expected).max(-1))
     distances_mm = 1e3 * np.linalg.norm(track["joints"] - reference["joints"], axis=-1)
     return {
-        "theta": max(near[name] for name in ("camera", "pose", "betas", "shape", "ahead")),
-        "theta_axis_angle": max(_largest(apart), near["camera"], near["betas"]),
+        # Not max(): it may lose a NaN.
+        "theta": float(np.max([near[name] for name in ("camera", "pose", "betas", "shape", "ahead")])),
+        "theta_axis_angle": float(np.max([_largest(apart), near["camera"], near["betas"]])),
         "joints_mm": _largest(distances_mm),
         "joints_mean_mm": float(distances_mm.mean()),
         "movie_strip": near["movie_strip"],
