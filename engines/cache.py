@@ -23,10 +23,22 @@ PART = ".part"
 
 
 def cache_folder() -> Path:
-    """Where derived files lie; it may not exist yet. The environment variable HMMR_LIVE_CACHE names another."""
+    """Where derived files lie; it may not exist yet. The environment variable HMMR_LIVE_CACHE names another.
+
+    Raises LoadError for a user without a home who names none.
+    """
+    try:
+        return _named_folder() or _default_folder()
+    except RuntimeError as error:  # of Path.home and expanduser
+        raise LoadError(f"no folder for derived files ({error}); choose one: {VARIABLE}=FOLDER") from None
+
+
+def _named_folder() -> Path | None:
     chosen = os.environ.get(VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser().absolute()
+    return Path(chosen).expanduser().absolute() if chosen else None
+
+
+def _default_folder() -> Path:
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
     elif sys.platform == "darwin":

@@ -4,10 +4,11 @@ import logging
 
 import numpy as np
 import pytest
+import torch
 from engine_kinds import FEATURES, assert_same, graph_engine, network, write_graph
 
 import engines
-from engines import model_files, tensorrt_api
+from engines import model_files, tensorrt_api, torch_engine
 from engines.cache import VARIABLE
 from engines.checkpoint import save
 from realtime.assets import asset
@@ -21,6 +22,9 @@ NO_GPU = "no NVIDIA GPU here"
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setattr(tensorrt_api, "available", lambda: NO_GPU)
+    monkeypatch.setattr(
+        torch_engine, "choose_device", lambda: torch.device("cpu")
+    )  # also where there is a GPU
     return tmp_path / "cache"
 
 
