@@ -13,9 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from engines import cuda, tensorrt_api
+from engines import tensorrt_api
 from engines.cache import cache_folder
-from engines.cuda import Gpu
 from engines.graph_file import FORMS, HORIZONS, PRECISIONS
 from engines.model_files import MODELS, graph_path
 from engines.tensorrt_api import RUNTIMES, Api
@@ -39,11 +38,12 @@ def choose(runtime: str, target: str) -> tuple[Api, list[tuple[str, str]]]:
     Raises LoadError when that cannot be built for, or the package is missing; ConfigError for an unknown target.
     """
     if target == HERE:
-        gpu = _gpu_here()
-        api = tensorrt_api.load_api(runtime) if runtime else tensorrt_api.choose(gpu)
-        refusal = api.refusal(gpu)
-        if refusal:
-            raise LoadError(refusal)
+        try:
+            gpu, api = tensorrt_api.find(runtime)
+        except LoadError as error:
+            raise LoadError(
+                f"--target {HERE}: {error}\nwithout a GPU: --target sm86 (GeForce RTX 30), or all"
+            ) from None
         return api, [(gpu.target, gpu.name)]
     api = tensorrt_api.load_api(runtime or "tensorrt_rtx")
     if not api.targets:
@@ -55,15 +55,6 @@ def choose(runtime: str, target: str) -> tuple[Api, list[tuple[str, str]]]:
         if name not in api.targets:
             raise ConfigError(f"--target {name or target}: {api.label} builds for {', '.join(api.targets)}")
     return api, [(name, "") for name in names]
-
-
-def _gpu_here() -> Gpu:
-    try:
-        return cuda.find_gpu()
-    except LoadError as error:
-        raise LoadError(
-            f"--target {HERE}: {error}\nwithout a GPU: --target sm86 (a GeForce RTX 30), or all"
-        ) from None
 
 
 def _list() -> None:

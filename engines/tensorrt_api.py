@@ -109,16 +109,22 @@ def choose(gpu: Gpu) -> Api:
     raise LoadError("\n".join(reasons))
 
 
-def find() -> tuple[Gpu, Api]:
-    """The GPU and the package that TensorRT would run with here.
+def find(runtime: str = "") -> tuple[Gpu, Api]:
+    """The GPU and the package that TensorRT runs with here. runtime: a key of RUNTIMES; "": the first that can.
 
     What costs least is asked first: without a GPU no package is imported. Raises LoadError with the reason.
     """
-    runtime = _installed()[0]
+    there = [runtime] if runtime else _installed()
     if not cuda.installed():
-        raise LoadError(f"cuda-bindings is not installed; {install_command(runtime)}")
+        raise LoadError(f"cuda-bindings is not installed; {install_command(there[0])}")
     gpu = cuda.find_gpu()
-    return gpu, choose(gpu)
+    if not runtime:
+        return gpu, choose(gpu)
+    api = load_api(runtime)
+    refusal = api.refusal(gpu)
+    if refusal:
+        raise LoadError(refusal)
+    return gpu, api
 
 
 def available() -> str | None:

@@ -44,14 +44,15 @@ class TensorRTRunner:
         *,
         loops: Mapping[str, str] | None = None,
         dims: Mapping[str, int] | None = None,
+        runtime: str = "",
     ) -> None:
-        """loops, dims: see make_runner.
+        """loops, dims: see make_runner. runtime: "tensorrt" or "tensorrt_rtx"; "": the first that can.
 
         Builds the engine unless it is there. Raises LoadError, with what to do, without a package, a driver or a
         GPU that it needs, for a file that cannot be read or built, a dimension that is not fixed and a loop that
         does not fit.
         """
-        gpu, self._api = find()
+        gpu, self._api = find(runtime)
         self.device = gpu.device
         self._path, self._loops = path, dict(loops or {})
         self._context: Any = None

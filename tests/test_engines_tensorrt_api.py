@@ -94,6 +94,7 @@ def test_what_is_there_is_taken_and_tensorrt_first(packages, driver, there):
     gpu, api = find()
     assert gpu == RTX_4090
     assert api.runtime == there[0]
+    assert all(find(runtime)[1].runtime == runtime for runtime in there)
     assert bool(api.targets) == (there[0] == "tensorrt_rtx")
 
 
@@ -103,6 +104,8 @@ def test_a_gpu_that_tensorrt_rtx_does_not_know_needs_tensorrt(packages, driver):
     driver.name, driver.capability = H200.name, H200.capability
     assert "knows sm75, sm80, sm86, sm89, sm120, sm121, and NVIDIA H200 is sm90; " in reason()
     assert reason().endswith('pip install -e ".[tensorrt]" runs on every NVIDIA GPU')
+    with pytest.raises(LoadError, match="is sm90"):
+        find("tensorrt_rtx")
     packages("tensorrt", "tensorrt_rtx")
     assert choose(H200).runtime == "tensorrt"
 
