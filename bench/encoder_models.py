@@ -48,10 +48,14 @@ def default_model(folder: Path) -> BenchModel:
 
 
 def random_model(width: int, folder: Path) -> BenchModel:
-    """Weights of which every one counts, heads as large as HMMR's where the width is HMMR's.
+    """Its graphs are not gated here: bench.encoder holds every variant against the clip pass before timing it."""
+    network, step = random_weights(width), folder / "step.onnx"
+    write_graph(network, "step", step)
+    return _with_graphs(f"random, D={width}", network, step, folder)
 
-    Its graphs are not gated here: bench.encoder holds every variant against the clip pass before timing it.
-    """
+
+def random_weights(width: int) -> HMMRLive:
+    """Weights of which every one counts, heads as large as HMMR's where the width is HMMR's."""
     torch.manual_seed(0)
     head_width = HMMR_HEAD_WIDTH if width == HMMR_WIDTH else NetworkConfig.head_width
     config = NetworkConfig(
@@ -63,9 +67,7 @@ def random_model(width: int, folder: Path) -> BenchModel:
     )
     network = HMMRLive(config).eval().requires_grad_(False)
     randomise(network)
-    step = folder / "step.onnx"
-    _write(network, "step", step)
-    return _with_graphs(f"random, D={width}", network, step, folder)
+    return network
 
 
 def _with_graphs(name: str, network: HMMRLive, step: Path, folder: Path) -> BenchModel:
@@ -75,14 +77,15 @@ def _with_graphs(name: str, network: HMMRLive, step: Path, folder: Path) -> Benc
         "window fp32": folder / "window.onnx",
     }
     convert(step, "int8", graphs["step int8"], "onnxruntime")
-    _write(network, "window", graphs["window fp32"])
+    write_graph(network, "window", graphs["window fp32"])
     encoders = {precision: folder / f"encoder-{precision}.onnx" for precision in ("fp32", "int8")}
     for precision, out in encoders.items():
         write_encoder_alone(graphs[f"step {precision}"], out)
     return BenchModel(name, network, graphs, encoders)
 
 
-def _write(network: HMMRLive, form: str, out: Path) -> None:
+def write_graph(network: HMMRLive, form: str, out: Path) -> None:
+    """form: "step" or "window"; fp32, with the metadata that engines look for."""
     graph = build(network, form)
     onnx.helper.set_model_props(graph, graph_info_of(network, form, {}).metadata())
     out.write_bytes(graph.SerializeToString())
@@ -97,7 +100,7 @@ def randomise(network: HMMRLive) -> None:
         else:
             nn.init.normal_(parameter, mean=float(name.endswith("weight")), std=0.1)
     for last in (network.hallucinator.fc3, network.f3d.out, network.dynamics.out):
-        nn.init.xavier_uniform_(last.weight)
+        nn.init.xavier_uniform_(last.weight, gain=0.1)
 
 
 def write_encoder_alone(step_graph: Path, out: Path) -> None:
