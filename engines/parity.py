@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from engines.gate import FRAMES, Gate, load_gate, make_gate
-from engines.graph_file import GraphInfo, graph_info
+from engines.graph_file import STEP_INPUTS, STEP_OUTPUTS, WINDOW_INPUTS, WINDOW_OUTPUTS, GraphInfo, graph_info
 from realtime.assets import ASSETS
 from realtime.body.rotations import matrix_to_axis_angle
 from realtime.body.smpl import Body, load_body
@@ -64,6 +64,12 @@ def run_graph(path: Path, gate: Gate, body: Body, optimise: bool = True) -> tupl
     metadata = session.get_modelmeta().custom_metadata_map
     info = graph_info(path, metadata, gate.feature_version, gate.features.shape[1])
     names = [tensor.name for tensor in session.get_outputs()]
+    expected = (STEP_INPUTS, STEP_OUTPUTS) if info.form == "step" else (WINDOW_INPUTS, WINDOW_OUTPUTS)
+    found = {tensor.name for tensor in session.get_inputs()}, set(names)
+    if found != tuple(map(set, expected)):
+        raise LoadError(
+            f"{path}: its inputs or outputs are not those of this program's graphs; export it again"
+        )
     shapes = {tensor.name: tensor.shape for tensor in session.get_inputs()}
     inputs: dict[str, np.ndarray] = {
         "dt_ms": np.array(horizons_ms(info.horizon_ms), np.float32),
@@ -83,7 +89,10 @@ def run_graph(path: Path, gate: Gate, body: Body, optimise: bool = True) -> tupl
             inputs["features"] = window(
                 gate.features, t, min(age + 1, info.receptive_field), info.receptive_field
             )
-        outputs = dict(zip(names, session.run(names, inputs), strict=True))
+        try:
+            outputs = dict(zip(names, session.run(names, inputs), strict=True))
+        except Exception as error:
+            raise LoadError(f"{path}: ONNX Runtime cannot run it ({_first_line(error)})") from None
         inputs["shape_mean"] = outputs["shape"][0]
         if info.form == "step":
             inputs["state"] = outputs.pop("next_state")

@@ -127,6 +127,12 @@ def test_what_is_no_graph_of_ours_is_refused(gate, tmp_path):
         run_graph(tmp_path / "absent.onnx", gate, body)
     with pytest.raises(LoadError, match="blazepose_detector.onnx: not a graph of this program"):
         run_graph(asset("blazepose_detector.onnx"), gate, body)
+    as_window = write_graph(network(), "step", tmp_path / "wrong.onnx", form="window")
+    with pytest.raises(LoadError, match="inputs or outputs are not those"):
+        run_graph(as_window, gate, body)
+    wider = write_graph(network(21), "step", tmp_path / "wrong.onnx", feature_dim=20)
+    with pytest.raises(LoadError, match="ONNX Runtime cannot run it"):
+        run_graph(wider, gate, body)
     with pytest.raises(LoadError, match=f"takes {FEATURE_DIM} features, this program makes 20"):
         run_graph(asset("model.onnx"), gate, body)
 
