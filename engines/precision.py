@@ -160,7 +160,8 @@ class _Converter:
         """Symmetric, each output channel by its largest weight; stored from `zero` on."""
         matrix = numpy_helper.to_array(weight).astype(np.float32)
         largest = np.abs(matrix).max(axis=0)
-        scale: np.ndarray = np.where(largest > 0, largest / 127, 1).astype(scale_type)
+        scale: np.ndarray = (largest / 127).astype(scale_type)
+        scale[scale == 0] = 1
         steps = np.clip(np.rint(matrix / scale.astype(np.float32)), -127, 127) + zero
         quantised = steps.astype(np.uint8 if zero else np.int8)
         return self._store(f"{name}.int8", quantised), self._store(f"{name}.scale", scale)
@@ -182,21 +183,27 @@ class _Converter:
 
 
 def _rounding_kept(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same graph, for measuring only. ONNX Runtime computes fp16 products in fp32 on a CPU and leaves out the
-    roundings too; a Reshape to the same shape, unoptimised, holds each in its place."""
+    """The same graph, for measuring only, unoptimised. ONNX Runtime computes fp16 products in fp32 on a CPU and
+    leaves out the roundings too: a Reshape to the same shape holds each in its place. Weights are restored here, not
+    in every frame."""
     kept = onnx.ModelProto()
     kept.CopyFrom(model)
     graph = kept.graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
     graph.initializer.append(numpy_helper.from_array(np.array([0, -1]), "same_shape"))
     nodes = list(graph.node)
     del graph.node[:]
     for node in nodes:
         name = node.output[0]
-        if not name.endswith(".fp16"):
+        if node.op_type == "DequantizeLinear":
+            steps, scale = (numpy_helper.to_array(stored[given]) for given in node.input)
+            restored = (steps * scale.astype(np.float32)).astype(np.float16)
+            graph.initializer.append(numpy_helper.from_array(restored, name))
+        elif name.endswith(".fp16"):
+            node.output[0] = f"{name}.rounded"
+            graph.node.extend((node, helper.make_node("Reshape", [node.output[0], "same_shape"], [name])))
+        else:
             graph.node.append(node)
-            continue
-        node.output[0] = f"{name}.rounded"
-        graph.node.extend((node, helper.make_node("Reshape", [node.output[0], "same_shape"], [name])))
     return kept
 
 
