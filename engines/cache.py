@@ -61,7 +61,7 @@ def derived_file(name: str, key: str, suffix: str, make: Callable[[Path], object
     """
     folder = cache_folder()
     stem = f"{name}-{_hash(key.encode())}"
-    for path in sorted(folder.glob(f"{stem}-*{suffix}")):
+    for path in sorted(folder.glob(f"{stem}-{'?' * 16}{suffix}")):  # not what was made of this one in turn
         if _is_whole(path, stem):
             return path
         log.warning("%s: damaged; it is made anew", path)

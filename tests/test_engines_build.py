@@ -27,7 +27,7 @@ from realtime.features import FEATURE_DIM, FEATURE_VERSION
 pytest.importorskip("tensorrt_rtx", reason='TensorRT compiles: pip install -e ".[tensorrt-rtx]"')
 torch = pytest.importorskip("torch", reason='writes the graphs: pip install -e ".[torch]"')
 
-TARGETS = ("sm75", "sm80", "sm86", "sm89", "sm120", "sm121")
+TARGETS = load_api("tensorrt_rtx").targets
 FORMS = ("step", "window")
 
 
@@ -112,8 +112,8 @@ def test_blazepose_compiles_for_every_target(api, name, target):
         assert compiled(path, api, target, {"batch": batch})
 
 
-def test_the_targets_are_those_of_this_version(api):
-    assert api.targets == TARGETS
+def test_every_gpu_that_is_promised_is_a_target():
+    assert {"sm75", "sm80", "sm86", "sm89", "sm120", "sm121"} <= set(TARGETS)
 
 
 class Recorder:

@@ -52,6 +52,13 @@ def test_made_once_for_one_key(folder, caplog):
     assert len(list(folder.iterdir())) == 2
 
 
+def test_what_was_made_of_a_derived_file_is_not_taken_for_a_damaged_one():
+    path = derive(Maker())
+    further = derived_file(f"{path.stem}-int8", "int8", ".onnx", Maker(b"int8"))
+    assert derive(Maker()) == path
+    assert further.read_bytes() == b"int8"
+
+
 @pytest.mark.parametrize(
     "damage",
     [lambda content: content[:-1], lambda content: b"A" + content[1:], lambda content: b""],
