@@ -11,6 +11,7 @@ import torch
 from bench import encoder_variants as ways
 from bench.bandwidth import Reader
 from bench.encoder_models import BenchModel, weight_bytes
+from bench.graph_bytes import graph_bytes
 from bench.interleave import Variant
 from engines import load
 from engines.gate import load_gate
@@ -44,7 +45,7 @@ class Lineup:
         encoder = self.model.network.encoder
         columns = np.random.default_rng(1).standard_normal((CHECKED_FRAMES, encoder.width)).astype(np.float32)
         expected, full = ways.clip_strip(encoder, columns), encoder.receptive_field - 1
-        nbytes = {"fp32": weight_bytes(encoder), "int8": weight_bytes(encoder, 1.0)}
+        nbytes = {precision: graph_bytes(path) for precision, path in self.model.encoders.items()}
         checked = ways.torch_window(encoder, hmmr=False)
         port_error = _error(checked, columns, expected, full)
 
@@ -70,9 +71,9 @@ class Lineup:
         features = load_gate().features
         expected = ways.clip_theta(network, features[:CHECKED_FRAMES])
         horizons_ms = tuple(float(text) for text in Config().runtime.ahead_ms.split(",") if text)
-        nbytes = {"fp32": weight_bytes(network), "int8": weight_bytes(network, 1.0)}
+        every = weight_bytes(network)
         port = ways.torch_window_with_heads(network, horizons_ms)
-        self._add(HEADS, PORT, port, features, nbytes["fp32"] - weight_bytes(network.hallucinator))
+        self._add(HEADS, PORT, port, features, every - weight_bytes(network.hallucinator))
         for name, form, precision in (
             ("torch step", "step", ""),
             ("torch window", "window", ""),
@@ -82,13 +83,14 @@ class Lineup:
         ):
             if precision:
                 graph = self.model.graphs[f"{form} {precision}"]
-                engine = load(str(graph), "onnxruntime", threads=threads)
+                engine, nbytes = load(str(graph), "onnxruntime", threads=threads), graph_bytes(graph)
             else:
                 cpu = torch.device("cpu")
                 engine = torch_engine(network, Path(self.model.name), form=form, threads=threads, device=cpu)
+                nbytes = every
             engine.prepare(len(horizons_ms), body)
             step = ways.engine_step(engine, horizons_ms)
-            variant = self._add(HEADS, name, step, features, nbytes[precision or "fp32"])
+            variant = self._add(HEADS, name, step, features, nbytes)
             error = _error(step, features[:CHECKED_FRAMES], expected, 0)
             variant.error = _checked(name, precision or "fp32", error)
 

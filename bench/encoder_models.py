@@ -117,6 +117,6 @@ def write_encoder_alone(step_graph: Path, out: Path) -> None:
     out.write_bytes(part.SerializeToString())
 
 
-def weight_bytes(network: nn.Module, matrices: float = 4.0) -> int:
-    """What one step reads of this module's weights, each once; matrices: bytes per value of theirs."""
-    return int(sum(p.numel() * (matrices if p.dim() > 1 else 4.0) for p in network.parameters()))
+def weight_bytes(network: nn.Module) -> int:
+    """What one step of torch reads of this module's matrices, each once."""
+    return sum(4 * p.numel() for p in network.parameters() if p.dim() > 1)

@@ -48,7 +48,6 @@ from realtime.perception.tracking import Tracker
 from realtime.view import perceive
 
 NO_GPU = 3
-BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 MOST_OF_LIMIT, JUDGED_WIDTH = 1.5, 2048  # issue 3's goal
 PICTURES = 60
 SECONDS = 60.0  # for the steps of one network, and for its frames
@@ -107,18 +106,17 @@ def check(
     rows, steps = [], []
     horizons_ms = parse_horizons(Config().runtime.ahead_ms, float("inf"))
     for candidate, engine in opened:
-        described = engine.describe()
         parity = compare(run_gate(engine, gate, body), expected)
         theta, joints_mm = LIMITS[candidate.precision]
         engine.prepare(len(horizons_ms), body)
         stream = itertools.cycle(gate.features)
-        nbytes = BYTES[candidate.precision] * described["parameters"]
+        nbytes = candidate.weight_bytes(network)
         step = Variant(candidate.name, lambda e=engine, s=stream: e.step(next(s), horizons_ms), nbytes)
         steps.append(step)
         agrees = parity["theta"] <= theta and parity["joints_mm"] <= joints_mm
         rows.append(
             {"engine": candidate.name, "precision": candidate.precision, "parity": parity, "agrees": agrees}
-            | {"described": described, "limit_ms": nbytes / 1e6 / limit.gb_per_s}
+            | {"described": engine.describe(), "bytes": nbytes, "limit_ms": nbytes / 1e6 / limit.gb_per_s}
         )
     if opened:
         pictures, numbers = demo_pictures(), itertools.count(1)

@@ -29,7 +29,7 @@ class Network:
 
     name: str
     checkpoint: Path | str
-    graphs: Mapping[str, Path | str]  # precision → file
+    graphs: Mapping[tuple[str, str], Path | str]  # "onnxruntime" | "tensorrt", precision → file
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,13 @@ class Candidate:
     name: str
     precision: str
     open: Callable[[Network], Engine]  # raises LoadError, ImportError, RuntimeError
+    weight_bytes: Callable[[Network], int]  # read by one step
 
 
 def default_network(folder: Path, device: str) -> Network:
-    """The shipped model; its fp16 and int8 graphs are made in `folder`, int8 as the device's engines want it."""
-    fp32 = asset("model.onnx")
-    return Network("default", asset("model.safetensors"), {"fp32": fp32, **_converted(fp32, folder, device)})
+    """The shipped model; its graphs of other precisions are made in `folder`."""
+    checkpoint, graph = asset("model.safetensors"), asset("model.onnx")
+    return Network("default", checkpoint, _graphs(graph, folder, device))
 
 
 def random_network(width: int, folder: Path, device: str) -> Network:
@@ -50,50 +51,63 @@ def random_network(width: int, folder: Path, device: str) -> Network:
     name = f"random, D={width}"
     if importlib.util.find_spec("torch") is None:
         reason = f"{name}: made by torch, which is not installed"
-        return Network(name, reason, dict.fromkeys(("fp32", "fp16", "int8"), reason))
-    from bench.encoder_models import random_weights, write_graph
+        return Network(name, reason, dict.fromkeys(_wanted("cuda"), reason))
     from engines.checkpoint import save
 
-    checkpoint, fp32 = folder / "random.safetensors", folder / "random.onnx"
+    try:
+        from bench.encoder_models import random_weights, write_graph
+    except ImportError as error:
+        return Network(name, str(error), dict.fromkeys(_wanted("cuda"), str(error)))
+    checkpoint, graph = folder / "random.safetensors", folder / "random.onnx"
     network = random_weights(width)
     save(network, checkpoint, {"made by": "bench.gpu"})
-    write_graph(network, "step", fp32)
-    return Network(name, checkpoint, {"fp32": fp32, **_converted(fp32, folder, device)})
+    write_graph(network, "step", graph)
+    return Network(name, checkpoint, _graphs(graph, folder, device))
 
 
-def _converted(fp32: Path, folder: Path, device: str) -> dict[str, Path | str]:
-    try:
-        from engines.precision import convert
-    except ImportError as error:
-        return dict.fromkeys(("fp16", "int8"), str(error))
-    made: dict[str, Path | str] = {}
-    for precision in ("fp16", "int8"):
-        made[precision] = out = folder / f"{fp32.stem}-{precision}.onnx"
+def _wanted(device: str) -> list[tuple[str, str]]:
+    if device == "cpu":
+        return [("onnxruntime", "fp32"), ("onnxruntime", "int8")]
+    tensorrt = [("tensorrt", precision) for precision in ("fp32", "fp16", "int8")]
+    return [("onnxruntime", "fp32"), ("onnxruntime", "fp16"), *tensorrt]
+
+
+def _graphs(fp32: Path, folder: Path, device: str) -> dict[tuple[str, str], Path | str]:
+    """What each runner wants: engines.model_files makes the same for the live program."""
+    made: dict[tuple[str, str], Path | str] = {}
+    for runner, precision in _wanted(device):
+        if (runner, precision) == ("onnxruntime", "fp32"):
+            made[runner, precision] = fp32
+            continue
+        made[runner, precision] = out = folder / f"{fp32.stem}-{runner}-{precision}.onnx"
         try:
-            convert(fp32, precision, out, "tensorrt" if device == "cuda" else "onnxruntime")
-        except LoadError as error:
-            made[precision] = str(error)
+            from engines.precision import convert
+
+            convert(fp32, precision, out, runner)
+        except (LoadError, ImportError) as error:
+            made[runner, precision] = str(error)
     return made
 
 
 def candidates(device: str) -> list[Candidate]:
     """device: "cuda" or "cpu"."""
     if device == "cpu":
+        cpu = _onnxruntime("cpu")
         return [
-            Candidate("torch", "fp32", _torch("fp32", "cpu")),
-            Candidate("ONNX Runtime", "fp32", _graph("fp32", _onnxruntime("cpu"))),
-            Candidate("ONNX Runtime", "int8", _graph("int8", _onnxruntime("cpu"))),
+            _torch("torch", "fp32", "cpu"),
+            *(_graph("ONNX Runtime", "onnxruntime", p, cpu) for p in ("fp32", "int8")),
         ]
-    found = [Candidate("torch, CUDA graph", p, _torch(p, "cuda")) for p in ("fp32", "fp16")]
+    found = [_torch("torch, CUDA graph", precision, "cuda") for precision in ("fp32", "fp16")]
     for provider, label in (("cuda", "CUDA"), ("tensorrt", "TensorRT")):
         opened = _onnxruntime(provider)
-        found += [Candidate(f"ONNX Runtime, {label}", p, _graph(p, opened)) for p in ("fp32", "fp16")]
+        found += [_graph(f"ONNX Runtime, {label}", "onnxruntime", p, opened) for p in ("fp32", "fp16")]
     for runtime in tensorrt_api.RUNTIMES:
-        found += [Candidate(runtime, p, _graph(p, _tensorrt(runtime))) for p in ("fp32", "fp16", "int8")]
+        opened = _tensorrt(runtime)
+        found += [_graph(runtime, "tensorrt", p, opened) for p in ("fp32", "fp16", "int8")]
     return found
 
 
-def _torch(precision: str, device: str) -> Callable[[Network], Engine]:
+def _torch(name: str, precision: str, device: str) -> Candidate:
     def open_engine(network: Network) -> Engine:
         import torch
 
@@ -106,15 +120,27 @@ def _torch(precision: str, device: str) -> Callable[[Network], Engine]:
         model, _ = load_checkpoint(path)
         return torch_engine(model, path, precision=precision, device=torch.device(device))
 
-    return open_engine
+    def weight_bytes(network: Network) -> int:
+        from engines.checkpoint import load_checkpoint
+
+        model, _ = load_checkpoint(_there(network.checkpoint))
+        each = 2 if precision == "fp16" else 4
+        return sum(each * parameter.numel() for parameter in model.parameters() if parameter.dim() > 1)
+
+    return Candidate(name, precision, open_engine, weight_bytes)
 
 
-def _graph(precision: str, opened: OpenRunner) -> Callable[[Network], Engine]:
+def _graph(name: str, runner: str, precision: str, opened: OpenRunner) -> Candidate:
     def open_engine(network: Network) -> Engine:
-        path = _there(network.graphs[precision])
+        path = _there(network.graphs[runner, precision])
         return GraphEngine(lambda horizons: opened(path, {HORIZONS: horizons}), path)
 
-    return open_engine
+    def weight_bytes(network: Network) -> int:
+        from bench.graph_bytes import graph_bytes
+
+        return graph_bytes(_there(network.graphs[runner, precision]))
+
+    return Candidate(name, precision, open_engine, weight_bytes)
 
 
 def _onnxruntime(provider: str) -> OpenRunner:
@@ -130,11 +156,7 @@ def _tensorrt(runtime: str) -> OpenRunner:
     def opened(path: Path, dims: Mapping[str, int]) -> Runner:
         from engines.tensorrt_runner import TensorRTRunner
 
-        tensorrt_api.load_api(runtime)  # its reason, if it is not there
-        _, chosen = tensorrt_api.find()
-        if chosen.runtime != runtime:
-            raise LoadError(f"not run: on this GPU the program takes {chosen.label}")
-        return TensorRTRunner(path, loops=LOOPS, dims=dims)
+        return TensorRTRunner(path, loops=LOOPS, dims=dims, runtime=runtime)
 
     return opened
 

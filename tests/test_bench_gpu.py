@@ -9,6 +9,7 @@ from bench import gpu, gpu_engines
 from bench.gpu_engines import Network, candidates, default_network, run_gate
 from bench.gpu_machine import why_no_gpu
 from engines import load
+from engines.checkpoint import load_checkpoint
 from engines.gate import load_gate
 from engines.parity import compare, run_graph
 from realtime.assets import asset
@@ -33,8 +34,7 @@ def test_the_whole_check_runs_on_the_cpu(tmp_path, capsys):
     (network,) = found["networks"]
     assert [row["agrees"] for row in network["engines"]] == [True] * 3
     for row in network["engines"]:
-        nbytes = gpu.BYTES[row["precision"]] * row["described"]["parameters"]
-        assert row["limit_ms"] == pytest.approx(nbytes / 1e6 / found["machine"]["gb_per_s"])
+        assert row["limit_ms"] == pytest.approx(row["bytes"] / 1e6 / found["machine"]["gb_per_s"])
         assert row["frame_ms"]["p50"] > row["step_ms"]["p50"] > 0
 
 
@@ -69,7 +69,8 @@ def test_every_engine_that_cannot_run_is_listed_with_its_reason(tmp_path):
 
 
 def test_a_network_without_a_graph_gives_its_reason(tmp_path):
-    network = Network("none", "made by nobody", dict.fromkeys(("fp32", "fp16", "int8"), "no graph either"))
+    graphs = {("onnxruntime", precision): "no graph either" for precision in ("fp32", "int8")}
+    network = Network("none", "made by nobody", graphs)
     opened, refused = gpu.open_engines(network, candidates("cpu"))
     assert opened == []
     assert set(refused.values()) == {"made by nobody", "no graph either"}
@@ -84,6 +85,16 @@ def test_engines_of_random_networks_are_not_kept(monkeypatch, tmp_path):
     with gpu.cache_in(str(tmp_path)):
         pass
     assert gpu.VARIABLE not in gpu.os.environ
+
+
+def test_bytes_are_those_of_the_matrices_that_a_full_ring_needs(tmp_path):
+    network = default_network(tmp_path, "cpu")
+    torch_, fp32, int8 = (candidate.weight_bytes(network) for candidate in candidates("cpu"))
+    model = load_checkpoint(network.checkpoint)[0]
+    hallucinator = 4 * sum(p.numel() for p in model.hallucinator.parameters() if p.dim() > 1)
+    assert torch_ == 4 * sum(p.numel() for p in model.parameters() if p.dim() > 1)
+    assert fp32 == pytest.approx(torch_ - hallucinator, rel=0.01)
+    assert 0.25 * fp32 < int8 < 0.6 * fp32  # f3D stays fp32
 
 
 def test_random_networks_can_be_checked(tmp_path):
