@@ -12,10 +12,10 @@ from small_graph import LOOPS, WIDTH, write_small_graph
 from tensorrt_double import doubled
 
 from engines import cuda, tensorrt_runner
+from engines.model_files import graph_path
 from engines.onnxruntime_runner import OnnxRuntimeRunner
 from engines.tensorrt_api import Api, load_api
 from engines.tensorrt_runner import TensorRTRunner
-from realtime.assets import asset
 from realtime.errors import LoadError
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT builds the engines: pip install -e .[tensorrt-rtx]")
@@ -89,7 +89,7 @@ def assert_nothing_left(driver):
 
 
 def test_fifty_frames_of_the_shipped_model_equal_onnx_runtime(monkeypatch, driver):
-    path = asset("model.onnx")
+    path, _ = graph_path("default", "step", "fp32", "tensorrt")
     use(monkeypatch, driver, path)
     runner = open_runner(path)
     reference = OnnxRuntimeRunner(path, loops=LOOPS, dims=DIMS)

@@ -9,15 +9,14 @@ from engines import cuda, tensorrt_runner
 from engines.gate import load_gate
 from engines.graph_engine import LOOPS, GraphEngine
 from engines.graph_file import HORIZONS
+from engines.model_files import graph_path
 from engines.runner import make_runner
 from engines.tensorrt_api import load_api
-from realtime.assets import asset
 from realtime.body.smpl import load_body
 
 pytest.importorskip("tensorrt_rtx", reason='TensorRT compiles: pip install -e ".[tensorrt-rtx]"')
 
 FRAMES = 60
-MODEL = "model.onnx"
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def engines(monkeypatch, tmp_path):
     monkeypatch.setenv("HMMR_LIVE_CACHE", str(tmp_path))
     driver = DriverDouble()
     monkeypatch.setattr(cuda, "load_driver", lambda: driver)
-    path = asset(MODEL)
+    path, _ = graph_path("default", "step", "fp32", "tensorrt")
     api, trt = doubled(load_api("tensorrt_rtx"), driver, path, {})
     monkeypatch.setattr(tensorrt_runner, "find", lambda runtime: (cuda.find_gpu(), api))
 
