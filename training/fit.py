@@ -1,4 +1,4 @@
-"""Train the default model and write assets/model.safetensors.
+"""Train the default model and write assets/model.safetensors, and assets/model.onnx from it.
 
     python -m training.fit [--motion FILE]
 
@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from engines.checkpoint import save
 from engines.config import NetworkConfig
+from engines.export import export
 from engines.model import HMMRLive
 from realtime.body.smpl import load_body
 from realtime.errors import HmmrLiveError
@@ -212,8 +213,14 @@ def main() -> None:
         "minutes": f"{(time.monotonic() - started) / 60:.0f}",
         "licence": "Apache-2.0",
     }
-    save(trained, options.out, provenance)
-    print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
+    save(trained, options.out, provenance, half=True)
+    graph = options.out.with_suffix(".onnx")
+    try:
+        export(options.out, "step", graph)
+    except HmmrLiveError as error:
+        parser.exit(error.exit_code, f"{error}\n")
+    for path in (options.out, graph):
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":
