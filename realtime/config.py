@@ -26,6 +26,11 @@ class CameraConfig:
 @dataclass
 class PerceptionConfig:
     name: str = "mediapipe"
+    engine: str = "auto"  # of blazepose: auto | onnxruntime | tensorrt
+    threads: int = 1  # of blazepose on the CPU, per look
+    mirror: str = "off"  # blazepose: off | alternate (every other frame's crop mirrored) | both (two looks per frame)
+    map: bool = False  # blazepose: Detection.image_features
+    mask: bool = False  # blazepose: Detection.mask
     complexity: int = 1  # MediaPipe's own 0 | 1 | 2; only 1 is in its wheel
     enter_score: float = 0.65  # tracking begins above this …
     leave_score: float = 0.40  # … and ends below this

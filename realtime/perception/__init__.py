@@ -36,13 +36,22 @@ class Perception(Protocol):
         """What it is, for status and summary: {"name", "version", settings that change its results}."""
 
 
+def _blazepose(config: Config) -> Perception:
+    from realtime.perception.blazepose import BlazePose
+
+    return BlazePose(config.perception)
+
+
 def _mediapipe(config: Config) -> Perception:
     from realtime.perception.mediapipe_pose import MediaPipePose
 
     return MediaPipePose(config.perception.complexity)
 
 
-PERCEPTIONS: dict[str, Callable[[Config], Perception]] = {"mediapipe": _mediapipe}  # imported when asked for
+PERCEPTIONS: dict[str, Callable[[Config], Perception]] = {  # imported when asked for
+    "blazepose": _blazepose,
+    "mediapipe": _mediapipe,
+}
 
 
 def make_perception(config: Config) -> Perception:

@@ -1,0 +1,129 @@
+"""BlazePose, MediaPipe's two pose networks (Apache-2.0), on our own engines: its landmarks without mediapipe.
+
+    nobody followed:   picture ─► detector ─► square around the person
+    then, per frame:   square ─► crop ─► landmark network ─► landmarks ─► next frame's square
+
+The order of things is that of MediaPipe's pose graph (pose_landmark_cpu of 0.10.21, smooth_landmarks off), and so
+are the landmarks (python -m bench.perception). Where it differs: the stamps are the frames' own (MediaPipe counts
+33 ms per picture, whatever they were), and who is lost is looked for in the same picture, not in the next. World
+landmarks come in metres, x right, y down, z away from the camera, origin between the hips: the axes of our camera
+frame.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from engines.runner import RUNNERS
+from realtime.config import PerceptionConfig
+from realtime.errors import ConfigError
+from realtime.observation import Detection
+from realtime.perception.detector import Detector
+from realtime.perception.look import FOLLOWED, LANDMARKS, SIZE, LandmarkNetwork, Look
+from realtime.perception.mirror import MODES, Alternation, merge
+from realtime.perception.outline import OutlineNetwork
+from realtime.perception.region import Region, SteadyPoints, region_around
+
+MIN_PRESENCE = 0.5
+
+
+class BlazePose:
+    """See `realtime.perception.Perception`. One person, found by the detector and followed by his own landmarks.
+
+    Raises ConfigError for a bad setting, LoadError if a graph cannot be loaded or the engine asked for cannot run.
+    """
+
+    name = "blazepose"
+
+    def __init__(self, config: PerceptionConfig) -> None:
+        for key, known in (("mirror", MODES), ("engine", RUNNERS)):
+            if getattr(config, key) not in known:
+                raise ConfigError(
+                    f"--set perception.{key}={getattr(config, key)}: expected one of {', '.join(known)}"
+                )
+        self.own_time_ns = 0  # of the last `process`, all of it
+        self._mirror, self._gives_map = config.mirror, config.map
+        self._detector = Detector(config.engine, config.threads)
+        self._network = LandmarkNetwork(config.engine, config.threads, twice=config.mirror == "both")
+        self._outline = OutlineNetwork(config.engine, config.threads) if config.mask else None
+        self._steady = SteadyPoints()
+        self._alternation = Alternation()
+        self.reset()
+
+    def process(self, image: np.ndarray, t_ns: int) -> Detection | None:
+        """image: (H, W, 3) uint8 BGR, or (H, W) grey. t_ns: its stamp; steadies the square."""
+        started_ns = time.monotonic_ns()
+        found = self._find(image, t_ns) if image.size else None
+        self.own_time_ns = time.monotonic_ns() - started_ns
+        return found
+
+    def _find(self, image: np.ndarray, t_ns: int) -> Detection | None:
+        if self._region is not None:
+            found = self._look_at(image, self._region, t_ns)
+            if found is not None:
+                return found
+        self.reset()
+        points = self._detector.find(image)
+        region = None if points is None else region_around(points)
+        found = None if region is None else self._look_at(image, region, t_ns)
+        if found is None:
+            self.reset()
+        return found
+
+    def _look_at(self, image: np.ndarray, region: Region, t_ns: int) -> Detection | None:
+        """The person in the square, whom the square follows from now on; None: nobody is there."""
+        crop = region.crop(image, SIZE)
+        mirrored = self._mirror == "alternate" and self._alternation.mirrored
+        look = self._look(crop, mirrored)
+        if not (look.presence > MIN_PRESENCE and look.finite()):
+            return None
+        self._before = look
+        points = region.to_image(look.points, SIZE)
+        self._region = region_around(self._steady.filter(points[FOLLOWED], t_ns))
+        image_features = mask = None
+        if self._gives_map:
+            image_features = self._network.map("map")[..., :: -1 if mirrored else 1].copy()
+        if self._outline is not None:
+            outline = self._outline.find(
+                crop[:, :: -1 if mirrored else 1], self._network.map("mask_features")
+            )
+            height, width = image.shape[:2]
+            mask = region.spread(outline[:, :: -1 if mirrored else 1], width, height)
+        return Detection(
+            points[:LANDMARKS],
+            region.turn_back(look.world),
+            look.visibility,
+            image_features=image_features,
+            mask=mask,
+        )
+
+    def _look(self, crop: np.ndarray, mirrored: bool) -> Look:
+        if self._mirror == "both":
+            return merge(*self._network.both(crop), self._before)
+        look = self._network.look(crop, mirrored)
+        return self._alternation.take(look) if self._mirror == "alternate" else look
+
+    def reset(self) -> None:
+        """Costs nothing: the next picture goes to the detector."""
+        self._region: Region | None = None
+        self._before: Look | None = None
+        self._steady.reset()
+        self._alternation.reset()
+
+    def close(self) -> None:
+        for part in (self._detector, self._network, self._outline):
+            if part is not None:
+                part.close()
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "version": self._network.source,
+            "mirror": self._mirror,
+            "map": self._gives_map,
+            "mask": self._outline is not None,
+            "engine": self._network.describe(),
+        }
