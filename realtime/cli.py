@@ -6,12 +6,13 @@ import argparse
 import math
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from realtime.config import Config, apply_setting, settable_keys
+from realtime.config import MIRROR_MODES, PERCEPTION_ENGINES, Config, apply_setting, settable_keys
 from realtime.errors import ConfigError, HmmrLiveError, LoadError
+from realtime.perception import PERCEPTIONS
 from realtime.record import check_record_path, check_writable_folder
 from realtime.supervisor import Supervisor
 from realtime.terminal import print_anything
@@ -41,6 +42,7 @@ LIMITS = {
     "camera.reconnect_max_s": (0.01, 3600),
     "camera.open_timeout_s": (0.1, 3600),
     "camera.buffers": (1, 100),
+    "perception.threads": (1, 256),
     "perception.enter_score": (0, 1),
     "perception.leave_score": (0, 1),
     "perception.enter_frames": (1, 1000),
@@ -54,6 +56,13 @@ LIMITS = {
     "viewer.width": (200, 8192),
     "viewer.height": (200, 8192),
     "viewer.fps": (1, 1000),
+}
+
+# Settings that are one of a few words.
+CHOICES: dict[str, Collection[str]] = {
+    "perception.name": PERCEPTIONS,
+    "perception.mirror": MIRROR_MODES,
+    "perception.engine": PERCEPTION_ENGINES,
 }
 
 # Packages that the default install leaves out → the extra of pyproject.toml that brings them.
@@ -94,6 +103,12 @@ def build_parser() -> argparse.ArgumentParser:
         default=default.engine,
         choices=("auto", "tensorrt", "onnxruntime", "torch"),
         help="what runs the network; default %(default)s: TensorRT where it can run, else ONNX Runtime",
+    )
+    add(
+        "--perception",
+        choices=tuple(PERCEPTIONS),
+        default=default.perception.name,
+        help="what finds the person in the picture; default %(default)s",
     )
     add(
         "--model",
@@ -183,8 +198,9 @@ def parse(argv: Sequence[str]) -> Config:
     Raises ConfigError. Leaves by SystemExit(0) for --help and --version.
     """
     flags = vars(build_parser().parse_args(argv))
-    settings = flags.pop("settings")
+    settings, perception = flags.pop("settings"), flags.pop("perception")
     config = Config(**flags)
+    config.perception.name = perception
     for assignment in settings:
         apply_setting(config, assignment)
     for key, (least, most) in LIMITS.items():
@@ -192,6 +208,10 @@ def parse(argv: Sequence[str]) -> Config:
         value = getattr(owner, name)
         if not least <= value <= most:
             raise ConfigError(f"--set {key}={value:g}: expected {least:g} to {most:g}")
+    for key, words in CHOICES.items():
+        owner, name, _ = settable_keys(config)[key]
+        if getattr(owner, name) not in words:
+            raise ConfigError(f"--set {key}={getattr(owner, name)}: expected one of {', '.join(words)}")
     fourcc = config.camera.fourcc
     if not (1 <= len(fourcc) <= 4 and fourcc.isascii() and fourcc.isprintable()):
         raise ConfigError(

@@ -23,14 +23,20 @@ class CameraConfig:
     buffers: int = 1  # frames a webcam's driver queues; some cameras give half their rate with one: set 2
 
 
+MIRROR_MODES = ("off", "alternate", "both")
+PERCEPTION_ENGINES = ("auto", "onnxruntime", "tensorrt")
+
+
 @dataclass
 class PerceptionConfig:
     name: str = "mediapipe"
-    engine: str = "auto"  # of blazepose: auto | onnxruntime | tensorrt
-    threads: int = 1  # of blazepose on the CPU, per look
-    mirror: str = "off"  # blazepose: off | alternate (every other frame's crop mirrored) | both (two looks per frame)
-    map: bool = False  # blazepose: Detection.image_features
-    mask: bool = False  # blazepose: Detection.mask
+    # Of blazepose:
+    engine: str = "auto"  # auto | onnxruntime | tensorrt
+    threads: int = 1  # on the CPU, per look
+    mirror: str = "off"  # off | alternate (every other frame's crop mirrored) | both (two looks per frame)
+    map: bool = False  # fill Detection.image_features
+    mask: bool = False  # fill Detection.mask; the viewer's picture then dims what is not the person
+    # Of mediapipe:
     complexity: int = 1  # MediaPipe's own 0 | 1 | 2; only 1 is in its wheel
     enter_score: float = 0.65  # tracking begins above this …
     leave_score: float = 0.40  # … and ends below this

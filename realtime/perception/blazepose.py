@@ -17,13 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from engines.runner import RUNNERS
-from realtime.config import PerceptionConfig
+from realtime.config import MIRROR_MODES, PERCEPTION_ENGINES, PerceptionConfig
 from realtime.errors import ConfigError
 from realtime.observation import Detection
 from realtime.perception.detector import Detector
 from realtime.perception.look import FOLLOWED, LANDMARKS, SIZE, LandmarkNetwork, Look
-from realtime.perception.mirror import MODES, Alternation, merge
+from realtime.perception.mirror import Alternation, merge
 from realtime.perception.outline import OutlineNetwork
 from realtime.perception.region import Region, SteadyPoints, region_around
 
@@ -39,7 +38,7 @@ class BlazePose:
     name = "blazepose"
 
     def __init__(self, config: PerceptionConfig) -> None:
-        for key, known in (("mirror", MODES), ("engine", RUNNERS)):
+        for key, known in (("mirror", MIRROR_MODES), ("engine", PERCEPTION_ENGINES)):
             if getattr(config, key) not in known:
                 raise ConfigError(
                     f"--set perception.{key}={getattr(config, key)}: expected one of {', '.join(known)}"
@@ -51,7 +50,8 @@ class BlazePose:
         self._outline = OutlineNetwork(config.engine, config.threads) if config.mask else None
         self._steady = SteadyPoints()
         self._alternation = Alternation()
-        self.reset()
+        self._region: Region | None = None  # where the person followed is expected in the next picture
+        self._before: Look | None = None  # what the picture before came to
 
     def process(self, image: np.ndarray, t_ns: int) -> Detection | None:
         """image: (H, W, 3) uint8 BGR, or (H, W) grey. t_ns: its stamp; steadies the square."""
@@ -108,8 +108,7 @@ class BlazePose:
 
     def reset(self) -> None:
         """Costs nothing: the next picture goes to the detector."""
-        self._region: Region | None = None
-        self._before: Look | None = None
+        self._region = self._before = None
         self._steady.reset()
         self._alternation.reset()
 

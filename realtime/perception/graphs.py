@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 from engines.runner import Runner, make_runner
 from realtime.assets import asset
 from realtime.errors import LoadError
@@ -10,7 +12,12 @@ FORMAT = "blazepose graph 1"
 
 
 def load_graph(
-    name: str, engine: str, threads: int, batch: int, takes: dict[str, tuple[int, ...]], gives: set[str]
+    name: str,
+    engine: str,
+    threads: int,
+    batch: int,
+    takes: Mapping[str, tuple[int, ...]],
+    gives: Collection[str],
 ) -> Runner:
     """The shipped graph `name` on the engine, for `batch` pictures at a time.
 
@@ -21,7 +28,11 @@ def load_graph(
     runner = make_runner(path, engine, threads=threads, dims={"batch": batch})
     expected = {key: (batch, *shape) for key, shape in takes.items()}
     given = {key: tuple(shape) for key, shape in runner.inputs.items()}
-    if runner.metadata.get("format") != FORMAT or given != expected or not gives <= runner.outputs.keys():
+    if (
+        runner.metadata.get("format") != FORMAT
+        or given != expected
+        or not runner.outputs.keys() >= set(gives)
+    ):
         runner.close()
         raise LoadError(
             f"{path}: is not the graph of that name ({runner.metadata.get('format', 'no format')}, takes {given})\n"

@@ -8,11 +8,12 @@ tell by itself: in a clip of people seen from behind it is 0.69 on such frames, 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from realtime.perception.look import LANDMARKS, SWAPPED, Look
 
-MODES = ("off", "alternate", "both")
 LIMBS = (slice(11, 23), slice(23, LANDMARKS))  # arms with hands; hips, legs and feet
 DOUBT = 0.5  # what the visibility of limbs is worth of which left and right are in doubt
 SHARE = 0.5  # of the newest difference between looks of two frames in the running one
@@ -40,9 +41,7 @@ def merge(plain: Look, mirrored: Look, before: Look | None) -> Look:
     if before is not None:
         way = [np.linalg.norm(look.world - before.world, axis=1).sum() for look in (plain, mirrored)]
         chosen = mirrored if way[1] < way[0] else plain
-    return Look(
-        presence, chosen.points, chosen.world, np.where(doubtful, DOUBT, 1.0).astype(np.float32) * visibility
-    )
+    return Look(presence, chosen.points, chosen.world, _doubted(visibility, doubtful))
 
 
 class Alternation:
@@ -59,7 +58,7 @@ class Alternation:
         """A new person, or one found anew: the next look stands alone."""
         self.mirrored = False  # whether the next frame is to be looked at mirrored
         self._last: Look | None = None
-        self._count = 0
+        self._half: tuple[np.ndarray, np.ndarray] | None = None  # of the difference: points, world
 
     def take(self, look: Look) -> Look:
         """The look of this frame, at the picture that `mirrored` asked for → what it comes to."""
@@ -70,16 +69,18 @@ class Alternation:
             return look
         doubtful = confused(look.world, last.world)
         if doubtful.any():
-            self._count = 0
-            visibility = np.where(doubtful, DOUBT, 1.0).astype(np.float32) * look.visibility
-            return Look(look.presence, look.points, look.world, visibility)
-        now = tuple(sign / 2 * (a - b) for a, b in ((look.points, last.points), (look.world, last.world)))
-        self._count += 1
-        share = max(SHARE, 1.0 / self._count)
-        half = (
-            now
-            if self._count == 1
-            else tuple(h + share * (n - h) for h, n in zip(self._half, now, strict=True))
-        )
+            self._half = None
+            return replace(look, visibility=_doubted(look.visibility, doubtful))
+        half = (sign / 2 * (look.points - last.points), sign / 2 * (look.world - last.world))
+        if self._half is not None:
+            half = (_towards(self._half[0], half[0]), _towards(self._half[1], half[1]))
         self._half = half
-        return Look(look.presence, look.points - sign * half[0], look.world - sign * half[1], look.visibility)
+        return replace(look, points=look.points - sign * half[0], world=look.world - sign * half[1])
+
+
+def _towards(running: np.ndarray, newest: np.ndarray) -> np.ndarray:
+    return running + np.float32(SHARE) * (newest - running)
+
+
+def _doubted(visibility: np.ndarray, doubtful: np.ndarray) -> np.ndarray:
+    return np.where(doubtful, np.float32(DOUBT), np.float32(1.0)) * visibility
