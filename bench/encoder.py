@@ -171,10 +171,10 @@ def main(argv: list[str] | None = None) -> int:
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
                 shipped = width == NetworkConfig.width
-                lineup = Lineup(
-                    default_model(folder) if shipped else random_model(width, folder), options.threads
-                )
+                model = default_model(folder) if shipped else random_model(width, folder)
+                lineup = Lineup(model, options.threads)
             rounds = interleave(lineup.all(), disturb, options.rounds, options.seconds)
+            lineup.close()
             found.append(result(lineup, rounds))
             report(found[-1], kinds)
     except HmmrLiveError as error:

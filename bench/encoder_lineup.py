@@ -13,8 +13,11 @@ from bench.bandwidth import Reader
 from bench.encoder_models import BenchModel, weight_bytes
 from bench.graph_bytes import graph_bytes
 from bench.interleave import Variant
+from bench.own_process import KEPT_BYTES, OwnProcess
+from bench.own_process import OwnProcess
 from engines import load
 from engines.gate import load_gate
+from engines.temporal import KERNEL
 from engines.torch_engine import torch_engine
 from realtime.body.smpl import load_body
 from realtime.config import Config
@@ -22,6 +25,7 @@ from realtime.config import Config
 CHECKED_FRAMES = 40  # three receptive fields
 ALONE, HEADS = "encoder alone", "with heads"
 PORT, ONNX, ONNX_INT8 = "torch, whole window (port)", "ONNX Runtime step", "ONNX Runtime step, int8"
+PORT_HERE = "  the same, within this process"
 
 # From the clip pass. int8's is reported; docs/engines.md has its cost in mm.
 LARGEST_ERROR = {"fp32": 1e-4, "int8": float("inf")}
@@ -35,11 +39,18 @@ class Lineup:
         self.groups: dict[str, list[Variant]] = {ALONE: [], HEADS: []}
         self.readers: dict[int, Variant] = {}
         self.missing: list[str] = []
+        self._threads = threads
+        self._processes: list[OwnProcess] = []
         self._alone(threads)
         self._with_heads(threads)
 
     def all(self) -> list[Variant]:
         return [*self.readers.values(), *itertools.chain(*self.groups.values())]
+
+    def close(self) -> None:
+        """End the processes; what was measured stays."""
+        for process in self._processes:
+            process.close()
 
     def _alone(self, threads: int) -> None:
         encoder = self.model.network.encoder
@@ -49,13 +60,13 @@ class Lineup:
         checked = ways.torch_window(encoder, hmmr=False)
         port_error = _error(checked, columns, expected, full)
 
-        def add(name: str, step: ways.Step, first: int = 0, precision: str = "fp32") -> Variant:
+        def add(name: str, step: ways.Step, first: int = 0, precision: str = "fp32") -> None:
             variant = self._add(ALONE, name, step, columns, nbytes[precision])
-            if name != PORT:
-                variant.error = _checked(name, precision, _error(step, columns, expected, first))
-            return variant
+            variant.error = _checked(name, precision, _error(step, columns, expected, first))
 
-        add(PORT, ways.torch_window(encoder, hmmr=True)).error = _checked(PORT, "fp32", port_error)
+        port = ways.torch_window(encoder, hmmr=True)
+        for variant in self._port(ALONE, port, columns, nbytes["fp32"], None):
+            variant.error = _checked(PORT, "fp32", port_error)
         add("torch, whole window (ours)", ways.torch_clip_window(encoder), full)
         try:
             add("continual-inference step", ways.continual_step(encoder))
@@ -73,7 +84,7 @@ class Lineup:
         horizons_ms = tuple(float(text) for text in Config().runtime.ahead_ms.split(",") if text)
         every = weight_bytes(network)
         port = ways.torch_window_with_heads(network, horizons_ms)
-        self._add(HEADS, PORT, port, features, every - weight_bytes(network.hallucinator))
+        self._port(HEADS, port, features, every - weight_bytes(network.hallucinator), horizons_ms)
         for name, form, precision in (
             ("torch step", "step", ""),
             ("torch window", "window", ""),
@@ -93,6 +104,24 @@ class Lineup:
             variant = self._add(HEADS, name, step, features, nbytes)
             error = _error(step, features[:CHECKED_FRAMES], expected, 0)
             variant.error = _checked(name, precision or "fp32", error)
+
+    def _port(
+        self,
+        group: str,
+        step: ways.Step,
+        inputs: np.ndarray,
+        nbytes: int,
+        horizons_ms: tuple[float, ...] | None,
+    ) -> list[Variant]:
+        """The row that all others are compared with; where this process would flatter it, in one of its own."""
+        width = self.model.width
+        if 4 * KERNEL * width * width <= KEPT_BYTES:
+            return [self._add(group, PORT, step, inputs, nbytes)]
+        alone = OwnProcess(self._threads, ways.port_of_checkpoint, self.model.checkpoint, horizons_ms)
+        self._processes.append(alone)
+        variant = self._add(group, PORT, alone.step, inputs, nbytes)
+        variant.timed_ms = lambda: alone.step_ms(inputs[0])
+        return [variant, self._add(group, PORT_HERE, step, inputs, nbytes)]
 
     def _add(self, group: str, name: str, step: ways.Step, inputs: np.ndarray, nbytes: int) -> Variant:
         stream = itertools.cycle(inputs)

@@ -12,7 +12,7 @@ from onnx.utils import Extractor
 from torch import nn
 
 from engines import model_path
-from engines.checkpoint import load_checkpoint
+from engines.checkpoint import load_checkpoint, save
 from engines.config import NetworkConfig
 from engines.export import graph_info_of
 from engines.model import HMMRLive
@@ -32,6 +32,7 @@ class BenchModel:
 
     name: str
     network: HMMRLive
+    checkpoint: Path
     graphs: dict[str, Path]  # "step fp32", "step int8", "window fp32" → file
     encoders: dict[str, Path]  # "fp32", "int8" → file of the temporal encoder alone, step form
 
@@ -42,16 +43,18 @@ class BenchModel:
 
 def default_model(folder: Path) -> BenchModel:
     """The shipped one. Raises LoadError."""
-    network, _ = load_checkpoint(model_path("default"), FEATURE_VERSION, FEATURE_DIM)
+    checkpoint = model_path("default")
+    network, _ = load_checkpoint(checkpoint, FEATURE_VERSION, FEATURE_DIM)
     network.requires_grad_(False)
-    return _with_graphs("default", network, asset("model.onnx"), folder)
+    return _with_graphs("default", network, checkpoint, asset("model.onnx"), folder)
 
 
 def random_model(width: int, folder: Path) -> BenchModel:
     """Its graphs are not gated here: bench.encoder holds every variant against the clip pass before timing it."""
-    network, step = random_weights(width), folder / "step.onnx"
+    network, step, checkpoint = random_weights(width), folder / "step.onnx", folder / "weights.safetensors"
+    save(network, checkpoint, {"made by": "bench.encoder"})
     write_graph(network, "step", step)
-    return _with_graphs(f"random, D={width}", network, step, folder)
+    return _with_graphs(f"random, D={width}", network, checkpoint, step, folder)
 
 
 def random_weights(width: int) -> HMMRLive:
@@ -70,7 +73,7 @@ def random_weights(width: int) -> HMMRLive:
     return network
 
 
-def _with_graphs(name: str, network: HMMRLive, step: Path, folder: Path) -> BenchModel:
+def _with_graphs(name: str, network: HMMRLive, checkpoint: Path, step: Path, folder: Path) -> BenchModel:
     graphs = {
         "step fp32": step,
         "step int8": folder / "step-int8.onnx",
@@ -81,7 +84,7 @@ def _with_graphs(name: str, network: HMMRLive, step: Path, folder: Path) -> Benc
     encoders = {precision: folder / f"encoder-{precision}.onnx" for precision in ("fp32", "int8")}
     for precision, out in encoders.items():
         write_encoder_alone(graphs[f"step {precision}"], out)
-    return BenchModel(name, network, graphs, encoders)
+    return BenchModel(name, network, checkpoint, graphs, encoders)
 
 
 def write_graph(network: HMMRLive, form: str, out: Path) -> None:

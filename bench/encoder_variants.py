@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engines.checkpoint import load_checkpoint
 from engines.model import HMMRLive
 from engines.onnxruntime_runner import OnnxRuntimeRunner
 from engines.runtime import Engine
@@ -184,6 +185,17 @@ def torch_window_with_heads(network: HMMRLive, horizons_ms: tuple[float, ...]) -
         return torch.cat((camera[0], pose.flatten(), betas[0])).numpy()
 
     return step
+
+
+def port_of_checkpoint(path: Path, horizons_ms: tuple[float, ...] | None) -> Step:
+    """The port of a checkpoint, for a process of its own; horizons_ms: with heads, or None: without."""
+    network, _ = load_checkpoint(path)
+    network.requires_grad_(False)
+    return (
+        torch_window(network.encoder, hmmr=True)
+        if horizons_ms is None
+        else torch_window_with_heads(network, horizons_ms)
+    )
 
 
 def engine_step(engine: Engine, horizons_ms: tuple[float, ...]) -> Step:

@@ -1,6 +1,7 @@
 """bench.encoder: every way it times computes the same, what computes something else is refused, the sums are right."""
 
 import json
+import time
 
 import numpy as np
 import onnx
@@ -8,11 +9,12 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from bench import bandwidth, encoder
+from bench import bandwidth, encoder, encoder_lineup
 from bench import encoder_variants as ways
 from bench.encoder_lineup import ALONE, HEADS, ONNX, PORT, Lineup
 from bench.encoder_models import random_model, random_weights
 from bench.interleave import LEAST_ROUNDS, Variant, interleave, statistics
+from bench.own_process import OwnProcess
 
 WIDTH = 256  # the smallest with HMMR's 32 groups
 
@@ -84,6 +86,31 @@ def test_what_computes_something_else_is_not_timed(model):
     finally:
         with torch.no_grad():
             weight[0, 0] = before
+
+
+def test_in_a_process_of_its_own_it_is_the_same_and_times_itself(model, columns):
+    here = ways.torch_window(model.network.encoder, hmmr=True)
+    alone = OwnProcess(1, ways.port_of_checkpoint, model.checkpoint, None)
+    for column in columns[:3]:
+        np.testing.assert_allclose(alone.step(column), here(column), atol=1e-6)
+    started = time.perf_counter()
+    took_ms = alone.step_ms(columns[3])
+    assert 0 < took_ms <= 1e3 * (time.perf_counter() - started)
+    here(columns[3])
+    np.testing.assert_allclose(alone.step(columns[4]), here(columns[4]), atol=1e-6)
+    alone.close()
+    alone.close()
+    assert not alone._process.is_alive()
+
+
+def test_where_repacked_weights_are_not_kept_the_port_gets_its_own_process(model, monkeypatch):
+    monkeypatch.setattr(encoder_lineup, "KEPT_BYTES", 0)
+    lineup = Lineup(model, threads=1)
+    for rows in lineup.groups.values():
+        assert [row.name for row in rows[:2]] == [PORT, encoder_lineup.PORT_HERE]
+        interleave(rows[:2], None, rounds=5, seconds=0.0)
+        assert all(took > 0 for took in rows[0].hot_ms)
+    lineup.close()
 
 
 def test_turns_are_equal_and_the_order_rotates():
