@@ -14,7 +14,6 @@ from bench.encoder_models import BenchModel, weight_bytes
 from bench.graph_bytes import graph_bytes
 from bench.interleave import Variant
 from bench.own_process import KEPT_BYTES, OwnProcess
-from bench.own_process import OwnProcess
 from engines import load
 from engines.gate import load_gate
 from engines.temporal import KERNEL
