@@ -34,7 +34,8 @@ class Detection:
     world: np.ndarray  # (33, 3) float32, metres, mid-hip origin, axes of the camera frame
     visibility: np.ndarray  # (33,) float32 in [0, 1]
     # Only where asked for (--set perception.map=on, perception.mask=on) and the perception has them:
-    image_features: np.ndarray | None = None  # (144, 8, 8) float32, the backbone's map of the upright crop
+    # (144, 8, 8) float32, the backbone's map of the upright crop; none on frames that were looked at mirrored:
+    image_features: np.ndarray | None = None
     mask: np.ndarray | None = None  # (H, W) float32 in [0, 1] of the full image: what is the person's
 
 

@@ -15,6 +15,7 @@ from realtime.messages import ImageMessage, MessageError, encode_image
 from realtime.observation import Frame, Observation, State
 
 JPEG_QUALITY = 75
+DIMMED = 0.35  # brightness of what is not the person, where perception gave a mask
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ class PictureSender:
         scale = min(1.0, self._width / width)
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         small = cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA) if scale < 1 else frame.image
+        if observation.detection is not None and observation.detection.mask is not None:
+            small = dim_background(small, observation.detection.mask)
         _, jpeg = cv2.imencode(".jpg", small, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
         per_axis = np.array((size[0] / width, size[1] / height), np.float32)
         detection, crop = observation.detection, observation.crop
@@ -70,3 +73,16 @@ class PictureSender:
             visibility=None if detection is None else detection.visibility,
             crop=None if crop is None else np.array((crop.cx, crop.cy, crop.side), np.float32) * per_axis[0],
         )
+
+
+def dim_background(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """A copy of the picture, darker where the mask says that there is no person.
+
+    picture: (H, W, 3) or grey (H, W) uint8. mask: float32 in [0, 1] of any size, laid over the whole picture.
+    """
+    height, width = picture.shape[:2]
+    share = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)
+    share = cv2.convertScaleAbs(share, alpha=255.0 * (1.0 - DIMMED), beta=255.0 * DIMMED)
+    if picture.ndim == 3:
+        share = cv2.cvtColor(share, cv2.COLOR_GRAY2BGR)
+    return cv2.multiply(picture, share, scale=1.0 / 255.0)

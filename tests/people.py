@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from realtime.assets import ASSETS
+from realtime.config import Config
 from realtime.observation import Detection
+from realtime.perception import Perception, make_perception
 
 VIDEOS = Path(__file__).resolve().parent.parent.parent / "shared" / "videos"
 
@@ -42,6 +44,17 @@ def at_desk(hidden: float = 0.05) -> Detection:
     visibility[15:] = hidden
     visibility[[15, 16]] = 0.5
     return Detection(person.landmarks_px, person.world, visibility)
+
+
+def perception_of(name: str, **settings: object) -> Perception:
+    """The perception of that name, with settings of `perception`; or the test is skipped where it is not installed."""
+    if name == "mediapipe":
+        pytest.importorskip("mediapipe", reason="the extra [mediapipe] is not installed")
+    config = Config()
+    config.perception.name = name
+    for key, value in settings.items():
+        setattr(config.perception, key, value)
+    return make_perception(config)
 
 
 def clip_with_person() -> Path:

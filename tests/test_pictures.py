@@ -1,14 +1,16 @@
 """The picture topic: small, rare, and never the end of the stream."""
 
+import dataclasses
 import time
 
+import cv2
 import numpy as np
 import pytest
 
 from realtime.config import BusConfig
 from realtime.messages import decode_image
 from realtime.observation import Crop, Detection, Frame, Observation
-from realtime.pictures import PictureSender
+from realtime.pictures import DIMMED, PictureSender, dim_background
 
 
 class Wall:
@@ -81,3 +83,28 @@ def test_what_cannot_be_sent_is_counted_and_the_next_one_is_sent():
     assert sender.invalid == 1
     time.sleep(0.005)
     assert sender.offer(frame(), seen(), "tracking")
+
+
+@pytest.mark.parametrize("shape", [(48, 64, 3), (48, 64)])
+def test_what_is_not_the_person_is_dimmed(shape):
+    picture = np.full(shape, 200, np.uint8)
+    mask = np.zeros((96, 128), np.float32)  # of the picture before it was made small
+    mask[:, 64:] = 1.0
+    dimmed = dim_background(picture, mask)
+    assert (dimmed.shape, dimmed.dtype) == (shape, np.uint8)
+    assert (picture == 200).all()
+    assert (np.abs(dimmed[:, :31].astype(float) - 200 * DIMMED) <= 1).all()
+    assert (np.abs(dimmed[:, 33:].astype(float) - 200) <= 1).all()
+
+
+def test_the_picture_is_dimmed_where_perception_gave_a_mask():
+    brightness = []
+    for mask in (None, np.zeros((480, 640), np.float32)):
+        wall, one = Wall(), seen()
+        found = dataclasses.replace(one.detection, mask=mask)
+        assert PictureSender(wall, BusConfig()).offer(
+            frame(), dataclasses.replace(one, detection=found), "tracking"
+        )
+        image = cv2.imdecode(np.frombuffer(wall.messages[0].jpeg, np.uint8), cv2.IMREAD_COLOR)
+        brightness.append(image.mean())
+    assert brightness == [pytest.approx(128, abs=2), pytest.approx(128 * DIMMED, abs=2)]

@@ -3,12 +3,12 @@ from collections import deque
 
 import numpy as np
 import pytest
-from people import IMAGE_SIZE, clip_with_person, pictures, standing
+from people import IMAGE_SIZE, clip_with_person, perception_of, pictures, standing
 
 from realtime.camera import CameraStatus, open_feed
 from realtime.config import Config, PerceptionConfig
 from realtime.observation import Crop, Frame
-from realtime.perception import make_perception
+from realtime.perception import PERCEPTIONS
 from realtime.perception.tracking import Tracker
 from realtime.view import View, only_inside
 
@@ -129,11 +129,15 @@ def test_only_inside(square):
     assert not masked[~inside].any()
 
 
-def real_view(images, fps=30.0, name="list"):
-    return View(ListFeed(images, fps, name), make_perception(Config()), Tracker(PerceptionConfig()))
+KINDS = pytest.mark.parametrize("kind", sorted(PERCEPTIONS))
 
 
-def test_two_views_side_by_side():
+def real_view(kind, images, fps=30.0, name="list"):
+    return View(ListFeed(images, fps, name), perception_of(kind), Tracker(PerceptionConfig()))
+
+
+@KINDS
+def test_two_views_side_by_side(kind):
     """Interleaved, each view gives what it gives alone."""
 
     def follow(view, length):
@@ -153,18 +157,21 @@ def test_two_views_side_by_side():
     images = pictures(6)
     mirrored = [np.ascontiguousarray(image[:, ::-1]) for image in images]
     alone = [
-        [(camera, facts(seen)) for camera, seen in follow(real_view(shown, name=name), 6)]
+        [(camera, facts(seen)) for camera, seen in follow(real_view(kind, shown, name=name), 6)]
         for shown, name in ((images, "left"), (mirrored, "right"))
     ]
     pairs = zip(
-        follow(real_view(images, name="left"), 6), follow(real_view(mirrored, name="right"), 6), strict=True
+        follow(real_view(kind, images, name="left"), 6),
+        follow(real_view(kind, mirrored, name="right"), 6),
+        strict=True,
     )
     together = [[(camera, facts(seen)) for camera, seen in pair] for pair in pairs]
     assert [list(column) for column in zip(*together, strict=True)] == alone
     assert alone[0][-1][1] != alone[1][-1][1]
 
 
-def test_a_person_who_leaves_is_not_replaced_by_his_neighbour():
+@KINDS
+def test_a_person_who_leaves_is_not_replaced_by_his_neighbour(kind):
     """Two people side by side; the one who is followed vanishes."""
     height, width = pictures(1)[0].shape[:2]
     keep = min(
@@ -180,7 +187,7 @@ def test_a_person_who_leaves_is_not_replaced_by_his_neighbour():
             canvas[:, :width] = shown
         if i >= 4:
             canvas[:, 3 * width :] = shown
-    view = real_view(people)
+    view = real_view(kind, people)
     seen = states(view)
     assert seen[1:10] == [("tracking", 1)] * 9
     assert set(seen[10:24]) == {("held", 1)}
@@ -188,12 +195,13 @@ def test_a_person_who_leaves_is_not_replaced_by_his_neighbour():
     assert seen.index(("tracking", 2)) >= 24  # half a second after
 
 
-def test_a_whole_clip_through_a_real_feed():
+@KINDS
+def test_a_whole_clip_through_a_real_feed(kind):
     config = Config()
     config.source, config.every_frame = str(clip_with_person()), True
     feed = open_feed(config)
     feed.start()
-    view = View(feed, make_perception(config), Tracker(config.perception))
+    view = View(feed, perception_of(kind), Tracker(config.perception))
     try:
         seen = [view.next(5.0)[1].state for _ in range(15)]
     finally:

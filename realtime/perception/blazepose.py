@@ -84,8 +84,8 @@ class BlazePose:
         points = region.to_image(look.points, SIZE)
         self._region = region_around(self._steady.filter(points[FOLLOWED], t_ns))
         image_features = mask = None
-        if self._gives_map:
-            image_features = self._network.map("map")[..., :: -1 if mirrored else 1].copy()
+        if self._gives_map and not mirrored:  # a mirrored map is another one, and not this one flipped
+            image_features = self._network.map("map").copy()
         if self._outline is not None:
             outline = self._outline.find(
                 crop[:, :: -1 if mirrored else 1], self._network.map("mask_features")

@@ -45,7 +45,8 @@ class Look:
 
     def finite(self) -> bool:
         """Whether everything in it is a number."""
-        return all(bool(np.isfinite(part).all()) for part in (self.points, self.world, self.visibility))
+        parts = (self.presence, self.points, self.world, self.visibility)
+        return all(bool(np.isfinite(part).all()) for part in parts)
 
     def turned_back(self) -> Look:
         """A look at the mirrored crop, told of the crop as it is.

@@ -57,8 +57,17 @@ class Region:
 
     def spread(self, crop: np.ndarray, width: int, height: int) -> np.ndarray:
         """A map (size, size) float32 of the crop → (height, width) float32 of the picture; zero outside the square."""
-        matrix = self.matrix(len(crop))
-        return cv2.warpAffine(crop, matrix, (width, height), flags=cv2.INTER_LINEAR)
+        size = len(crop)
+        corners = self.to_image(np.array([[0, 0], [0, size], [size, 0], [size, size]], np.float32), size)
+        left, top = np.floor(corners.min(axis=0).clip(0, (width, height))).astype(int).tolist()
+        right, bottom = np.ceil(corners.max(axis=0).clip(0, (width, height))).astype(int).tolist()
+        spread = np.zeros((height, width), np.float32)
+        if right > left and bottom > top:
+            matrix = self.matrix(size)
+            matrix[:, 2] -= (left, top)
+            around = (right - left, bottom - top)
+            spread[top:bottom, left:right] = cv2.warpAffine(crop, matrix, around, flags=cv2.INTER_LINEAR)
+        return spread
 
     def to_image(self, points: np.ndarray, size: int) -> np.ndarray:
         """Points (N, 2) of the crop, pixels of size × size → (N, 2) float32 pixels of the picture."""
