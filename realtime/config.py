@@ -29,7 +29,7 @@ PERCEPTION_ENGINES = ("auto", "onnxruntime", "tensorrt")
 
 @dataclass
 class PerceptionConfig:
-    name: str = "blazepose"
+    name: str = "blazepose"  # or mediapipe
     # Of blazepose:
     engine: str = "auto"  # auto | onnxruntime | tensorrt
     threads: int = 1  # on the CPU, per look

@@ -21,7 +21,7 @@ SAMPLES = 100_000  # per stage: the last 55 minutes at 30 fps in 0.4 MB; percent
 STAGES = (
     "wait",  # arrival → perception takes it up
     "perception",
-    "perception_own",  # of it, the call into the library (MediaPipe) alone, where it is told
+    "perception_own",  # of it, the networks with what is before and behind them (or MediaPipe's call), where it is told
     "estimate",  # features, ring, network, body, metres
     "publish",  # encoding and handing to the bus
     "features_to_sent",  # estimate + publish

@@ -1,4 +1,5 @@
-"""MediaPipe Pose (BlazePose, Apache-2.0): the default perception. 33 landmarks, about 20 ms on one core.
+"""MediaPipe Pose (BlazePose, Apache-2.0) by the mediapipe package: 33 landmarks, about 20 ms on one core. Our own run
+of the same networks, blazepose.py, is held against it.
 
 Version 0.10.21 is the last whose wheel holds its models. It runs in video mode: the landmark model on a crop
 that follows the landmarks of the picture before, the person detector only when that fails. MediaPipe's own
