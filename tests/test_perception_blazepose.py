@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from people import perception_of, pictures
 
+from engines.runner import make_runner
 from realtime import assets
 from realtime.config import PerceptionConfig
 from realtime.errors import ConfigError, LoadError
+from realtime.perception import graphs
 from realtime.perception.blazepose import BlazePose
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,10 +39,10 @@ def frames(every, count):
 def test_the_landmarks_of_mediapipe(fresh):
     """Found by the detector, then followed for a frame; new each time, so that no difference adds up."""
     theirs = perception_of("mediapipe")
-    for pair in frames(every=10, count=14)[:12]:
+    for found in frames(every=10, count=12):
         fresh.reset()
         theirs.reset()
-        for step, picture in enumerate((pair, np.roll(pair, (3, 5), axis=(0, 1)))):
+        for step, picture in enumerate((found, np.roll(found, (3, 5), axis=(0, 1)))):
             ours, expected = fresh.process(picture, step * STEP_NS), theirs.process(picture, 0)
             height_px = np.ptp(expected.landmarks_px[:, 1])
             apart = np.linalg.norm(ours.landmarks_px - expected.landmarks_px, axis=1) / height_px
@@ -209,3 +211,26 @@ def test_never_imports_mediapipe_or_torch():
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_two_looks_as_one_batch_are_two_looks(monkeypatch):
+    """As on a GPU, which ONNX Runtime on the CPU plays here."""
+    made = []
+
+    def on_a_gpu(path, engine, **settings):
+        made.append((path.stem, settings["dims"]["batch"]))
+        runner = make_runner(path, engine, **settings)
+        runner.device = "cuda:0"
+        return runner
+
+    beside = perception_of("blazepose", mirror="both", engine="onnxruntime")
+    monkeypatch.setattr(graphs, "make_runner", on_a_gpu)
+    batch = perception_of("blazepose", mirror="both", engine="onnxruntime", mask=True)
+    assert made[-2:] == [("blazepose_landmarks", 2), ("blazepose_mask", 1)]
+    for step, picture in enumerate(pictures(3)):
+        one, other = (pose.process(picture, step * STEP_NS) for pose in (beside, batch))
+        np.testing.assert_allclose(other.landmarks_px, one.landmarks_px, atol=0.05)
+        np.testing.assert_allclose(other.world, one.world, atol=1e-3)
+        assert other.mask.max() > 0.99
+    beside.close()
+    batch.close()
