@@ -1,5 +1,7 @@
-# make demo   set up, then the shipped clip through the whole program (with the viewer where there is a display)
-# make test   set up, lint, types, tests
+# make demo        set up what runs live, then the shipped clip through the whole program (with the viewer where there
+#                  is a display)
+# make test        set up also what the tests need (torch, mediapipe, …): lint, types, tests
+# make gpu-check   on a machine with an NVIDIA GPU: set up also TensorRT; parity and speed of every engine on the GPU
 #
 # TORCH_INDEX=URL   take torch from this index: on Linux without an NVIDIA GPU, the CPU index that PyTorch's
 #                   "Get started" page names saves 4 GB of CUDA packages.
@@ -11,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint setup setup-test clean
+.PHONY: demo test lint gpu-check setup setup-test clean
 
 demo: setup
 	@mkdir -p out && rm -f out/demo.npz out/demo.json
@@ -20,6 +22,9 @@ demo: setup
 
 test: lint
 	$(BIN)/python -m pytest -q
+
+gpu-check: setup-test $(VENV)/.ready-gpu
+	$(BIN)/python -m bench.gpu
 
 lint: setup-test
 	$(BIN)/ruff check .
@@ -32,21 +37,29 @@ setup: $(VENV)/.ready
 setup-test: setup $(VENV)/.ready-test
 	@.ci/system-packages test
 
-# torch comes first and alone: whatever else wants it then takes the build that is there.
+# An environment made by an earlier version may hold Open3D's wheel with CUDA, whose files are also open3d-cpu's.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "hmmr-live needs Python 3.10, 3.11 or 3.12, and found none: PYTHON=/path/to/python make …"; exit 2; }
 	@.ci/system-packages run
 	$(PYTHON) -m venv $(VENV)
-	@command -v nvidia-smi >/dev/null 2>&1 || test "$$(uname)" != Linux || test -n "$(TORCH_INDEX)" || \
-		echo "no NVIDIA GPU here: if pip now fetches CUDA packages, stop it and see TORCH_INDEX in the Makefile"
-	$(PIP) install -q torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	@test "$$(uname -sm)" != "Linux x86_64" || ! $(PIP) show -q open3d 2>/dev/null || $(PIP) uninstall -q -y open3d open3d-cpu
 	$(PIP) install -q -c constraints.txt -e .
 	@touch $@
 
+# torch comes first and alone: whatever else wants it then takes the build that is there.
 # smplx is under a non-commercial licence: one test holds our body against it, nothing else touches it.
 $(VENV)/.ready-test: $(VENV)/.ready
+	@command -v nvidia-smi >/dev/null 2>&1 || test "$$(uname)" != Linux || test -n "$(TORCH_INDEX)" || \
+		echo "no NVIDIA GPU here: if pip now fetches CUDA packages, stop it and see TORCH_INDEX in the Makefile"
+	$(PIP) install -q torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 	$(PIP) install -q -c constraints.txt -e ".[dev]"
 	$(PIP) install -q --no-deps smplx==0.1.28 || echo "smplx could not be installed: the tests against it skip"
+	@touch $@
+
+# tensorrt comes from NVIDIA's own index, gigabytes of it: only where there is a GPU to run it.
+$(VENV)/.ready-gpu: $(VENV)/.ready-test
+	@! command -v nvidia-smi >/dev/null 2>&1 || $(PIP) install -q -c constraints.txt -e ".[tensorrt]" || \
+		echo "tensorrt could not be installed: the check goes on without it"
 	@touch $@
 
 clean:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from engine_kinds import network, write_graph
 
 from realtime.camera import CameraStatus
 from realtime.features import FEATURE_DIM, FEATURE_VERSION
@@ -21,6 +20,8 @@ FPS = 30.0
 
 def write_model(path: Path) -> Path:
     """Small random weights, as a graph (.onnx) that the engine takes as it is."""
+    from engine_kinds import network, write_graph  # only here: it needs torch, and other tests stream without
+
     return write_graph(network(FEATURE_DIM, FEATURE_VERSION), "step", path)
 
 
