@@ -104,7 +104,8 @@ def _import_pose() -> Any:
         from mediapipe.python.solutions import pose
     except (ImportError, AttributeError) as error:  # AttributeError: other versions, half installed
         raise LoadError(
-            f"MediaPipe cannot be imported: {_first_line(error)}\ninstall it: pip install mediapipe==0.10.21"
+            f"MediaPipe cannot be imported: {_first_line(error)}\n"
+            'install it: pip install -c constraints.txt -e ".[mediapipe]"'
         ) from error
     return pose
 
