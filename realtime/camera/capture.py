@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 # FFmpeg's and OpenCV's own complaints would surround our one line that says what is wrong. FFmpeg's level is
 # read when it is first used, OpenCV's when it is loaded; whoever debugs them sets these variables himself.
@@ -23,8 +24,8 @@ from realtime.config import CameraConfig  # noqa: E402
 from realtime.errors import SourceError  # noqa: E402
 
 if not _LOG_LEVEL_IS_THE_USERS:
-    # Silent; cv2 may have been imported by others before us. OpenCV 4.13 moved the function.
-    (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
+    _owner: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 4.13 moved the function
+    _owner.setLogLevel(0)  # silent; cv2 may have been imported by others before us
 
 SNIFF_BYTES = 4096
 FFMPEG_GUESS_FPS = 25.0  # what FFmpeg says of a stream that tells no rate, as MJPEG over HTTP never does
