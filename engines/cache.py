@@ -5,11 +5,14 @@ Everything here can be thrown away; it is made again when it is missing, damaged
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import hashlib
 import logging
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +23,7 @@ log = logging.getLogger(__name__)
 VARIABLE = "HMMR_LIVE_CACHE"
 ADVICE = f"make room there, or choose another folder: {VARIABLE}=FOLDER"
 PART = ".part"
+ABANDONED_S = 3600.0  # a file being written that is older: whoever wrote it is gone
 
 
 def cache_folder() -> Path:
@@ -61,21 +65,24 @@ def derived_file(name: str, key: str, suffix: str, make: Callable[[Path], object
     """
     folder = cache_folder()
     stem = f"{name}-{_hash(key.encode())}"
-    for path in sorted(folder.glob(f"{stem}-{'?' * 16}{suffix}")):  # not what was made of this one in turn
+    damaged = []
+    pattern = f"{glob.escape(stem)}-{'?' * 16}{suffix}"  # not what was made of this one in turn
+    for path in sorted(folder.glob(pattern)):
         if _is_whole(path, stem):
             return path
         log.warning("%s: damaged; it is made anew", path)
-        path.unlink(missing_ok=True)
+        damaged.append(path)
     log.warning("making %s (once; it is kept in %s)", name, folder)
     part: Path | None = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
         handle, part_name = tempfile.mkstemp(dir=folder, prefix=stem, suffix=PART)
         os.close(handle)
         part = Path(part_name)
         make(part)
         path = folder / f"{stem}-{_hash(part.read_bytes())}{suffix}"
-        part.replace(path)
+        _put(part, path, stem)
     except OSError as error:
         raise LoadError(f"{name} cannot be kept in {folder} ({error.strerror})\n{ADVICE}") from None
     except LoadError as error:
@@ -86,7 +93,27 @@ def derived_file(name: str, key: str, suffix: str, make: Callable[[Path], object
     finally:
         if part is not None:
             part.unlink(missing_ok=True)
+    for other in damaged:  # only now: another process may have put a whole file in its place
+        if other != path and not _is_whole(other, stem):
+            with contextlib.suppress(OSError):
+                other.unlink()
     return path
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that were killed while writing have left."""
+    for part in folder.glob(f"*{PART}"):
+        with contextlib.suppress(OSError):
+            if time.time() - part.stat().st_mtime > ABANDONED_S:
+                part.unlink()
+
+
+def _put(part: Path, path: Path, stem: str) -> None:
+    try:
+        part.replace(path)
+    except PermissionError:  # Windows: the same file, made by another process, is being read
+        if not _is_whole(path, stem):
+            raise
 
 
 def _is_whole(path: Path, stem: str) -> bool:

@@ -3,6 +3,7 @@
 import errno
 import logging
 import multiprocessing
+import os
 import time
 from pathlib import Path
 
@@ -122,6 +123,71 @@ def test_two_processes_at_once_both_get_a_whole_file(folder):
         contents = pool.map(derive_slowly, range(2), chunksize=1)
     assert contents == [CONTENT, CONTENT]
     assert [path.read_bytes() for path in folder.iterdir()] == [CONTENT]
+
+
+def test_a_name_with_brackets_is_found_again():
+    """They mean something to glob: the file was made anew at every start."""
+    make = Maker()
+    first = derived_file("my[1] model*", "key", ".onnx", make)
+    assert derived_file("my[1] model*", "key", ".onnx", make) == first
+    assert make.calls == 1
+
+
+def test_a_damaged_file_that_cannot_be_removed_is_an_error_of_ours(monkeypatch):
+    path = derive(Maker())
+    path.write_bytes(b"damaged")
+
+    def read_only(*_arguments, **_options):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", read_only)
+    monkeypatch.setattr("tempfile.mkstemp", read_only)
+    with pytest.raises(LoadError, match="Read-only"):
+        derive(Maker())
+
+
+def test_what_another_process_put_in_place_of_a_damaged_file_stays():
+    path = derive(Maker())
+    path.write_bytes(b"damaged")
+
+    def make(part: Path) -> None:
+        path.write_bytes(CONTENT)  # meanwhile
+        part.write_bytes(b"of another version of torch")
+
+    other = derive(make)
+    assert path.read_bytes() == CONTENT and other != path
+
+
+def test_a_damaged_file_of_another_content_goes():
+    path = derive(Maker())
+    path.write_bytes(b"damaged")
+    other = derive(Maker(b"of another version of torch"))
+    assert [file for file in other.parent.iterdir() if file.suffix == ".onnx"] == [other]
+
+
+def test_what_killed_processes_left_is_swept_after_an_hour(folder):
+    folder.mkdir(parents=True)
+    old, young = folder / "old.part", folder / "young.part"
+    for part in (old, young):
+        part.write_bytes(b"half")
+    an_hour_ago = time.time() - 3700
+    os.utime(old, (an_hour_ago, an_hour_ago))
+    derive(Maker())
+    assert not old.exists() and young.exists()
+
+
+def test_a_file_in_use_on_windows_is_taken_as_it_is(monkeypatch):
+    """There a file that is open cannot be replaced; another process that made the same one is reading it."""
+    place = derive(Maker())
+    whole = place.read_bytes()
+    place.unlink()
+
+    def in_use(_part: Path, path: Path) -> None:
+        path.write_bytes(whole)
+        raise PermissionError(errno.EACCES, "being used by another process")
+
+    monkeypatch.setattr(Path, "replace", in_use)
+    assert derive(Maker()) == place
 
 
 def test_where_it_lies(monkeypatch, tmp_path):
