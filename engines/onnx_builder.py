@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from engines.graph_file import GraphInfo
+from engines.graph_file import GraphInfo, sealed
 from realtime.errors import LoadError
 
 OPSET = 17  # LayerNormalization; everything that runs ONNX today knows it
@@ -145,10 +145,10 @@ def without_branches(nodes: Iterable[onnx.NodeProto]) -> list[onnx.NodeProto]:
 
 
 def write_graph(model: onnx.ModelProto, info: GraphInfo, path: Path) -> None:
-    """Write a graph file with its metadata. Raises LoadError for one that is too large for a file."""
+    """Write a graph file with its metadata and its seal. Raises LoadError for one that is too large for a file."""
     size = model.ByteSize()
     if size > LARGEST_FILE:
         raise LoadError(f"{path}: {size / 1e9:.1f} GB; an ONNX file holds 2 GB: save the weights as fp16")
     del model.metadata_props[:]
     helper.set_model_props(model, info.metadata())
-    path.write_bytes(model.SerializeToString())
+    path.write_bytes(sealed(model.SerializeToString()))

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from engines.graph_file import check_seal
 from realtime.errors import LoadError
 
 try:
@@ -42,9 +43,10 @@ PROVIDERS = {
 TRIALS = 20  # runs by which the providers are compared, where there is more than the CPU
 DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}  # the latter in loops only
 
-# They share no base class but Exception.
-ORT_ERRORS = tuple(
-    kind for kind in vars(ort_errors).values() if isinstance(kind, type) and issubclass(kind, Exception)
+# They share no base class but Exception. Text of a damaged file, in a message or a name, may be no text at all.
+ORT_ERRORS: tuple[type[Exception], ...] = (
+    *(kind for kind in vars(ort_errors).values() if isinstance(kind, type) and issubclass(kind, Exception)),
+    UnicodeDecodeError,
 )
 
 
@@ -102,10 +104,12 @@ class OnnxRuntimeRunner:
         self._device = self.device.partition(":")[0]
         loops = dict(loops or {})
         session = _open(path, self.provider, threads, dims or {})
-        self.metadata: Mapping[str, str] = dict(session.get_modelmeta().custom_metadata_map)
-
-        given = {item.name: _zeros(path, item) for item in session.get_inputs()}
-        names = [item.name for item in session.get_outputs()]
+        try:
+            self.metadata: Mapping[str, str] = dict(session.get_modelmeta().custom_metadata_map)
+            given = {item.name: _zeros(path, item) for item in session.get_inputs()}
+            names = [item.name for item in session.get_outputs()]
+        except UnicodeDecodeError:
+            raise LoadError(f"{path}: damaged (its names are no text); get or export it again") from None
         # The first run fixes the outputs' shapes, and shows that the graph runs at all.
         try:
             made = dict(zip(names, session.run(names, given), strict=True))
@@ -230,12 +234,16 @@ class OnnxRuntimeRunner:
 def read_metadata(path: Path) -> dict[str, str]:
     """Metadata of a graph file, whatever its shapes. Raises LoadError as the runner does."""
     session = _open(path, PROVIDERS["cpu"], 1, {})
-    return dict(session.get_modelmeta().custom_metadata_map)
+    try:
+        return dict(session.get_modelmeta().custom_metadata_map)
+    except UnicodeDecodeError:
+        raise LoadError(f"{path}: damaged (its metadata are no text); get or export it again") from None
 
 
 def _open(path: Path, provider: str, threads: int, dims: Mapping[str, int]) -> ort.InferenceSession:
     if provider not in ort.get_available_providers():
         raise LoadError(f"this ONNX Runtime has no {provider}; pip install onnxruntime-gpu")
+    check_seal(path)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -16,7 +16,15 @@ from typing import Any
 import numpy as np
 
 from engines.gate import FRAMES, Gate, load_gate, make_gate
-from engines.graph_file import STEP_INPUTS, STEP_OUTPUTS, WINDOW_INPUTS, WINDOW_OUTPUTS, GraphInfo, graph_info
+from engines.graph_file import (
+    STEP_INPUTS,
+    STEP_OUTPUTS,
+    WINDOW_INPUTS,
+    WINDOW_OUTPUTS,
+    GraphInfo,
+    check_seal,
+    graph_info,
+)
 from realtime.assets import ASSETS
 from realtime.body.rotations import matrix_to_axis_angle
 from realtime.body.smpl import Body, load_body
@@ -52,6 +60,7 @@ def run_graph(path: Path, gate: Gate, body: Body, optimise: bool = True) -> tupl
     """
     import onnxruntime
 
+    check_seal(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3

@@ -23,7 +23,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from engines.cache import PART, VARIABLE
+from engines.cache import PART, VARIABLE, sweep
+from engines.graph_file import check_seal
 from engines.tensorrt_api import Api
 from engines.tensorrt_build import RECIPE, Progress, build
 from realtime.errors import LoadError
@@ -33,7 +34,6 @@ log = logging.getLogger(__name__)
 FORMAT = "hmmr-live engine 1"
 SUFFIX = ".engine"
 HASHES = re.compile(r"-[0-9a-f]{16}(?![0-9a-f])")
-ABANDONED_S = 3600.0  # a file being written that is older: whoever wrote it is gone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +119,7 @@ def get_or_build(
 
 def read_graph(path: Path) -> bytes:
     """The ONNX file. Raises LoadError."""
+    check_seal(path)
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -192,7 +193,7 @@ def write(place: Path, key: Key, payload: bytes, metadata: Mapping[str, str]) ->
     part = None
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(place.parent)
+        sweep(place.parent)
         # A name of its own: another process may be writing the same entry.
         handle, part = tempfile.mkstemp(dir=place.parent, prefix=place.stem[:40], suffix=PART)
         with os.fdopen(handle, "wb") as file:
@@ -242,14 +243,6 @@ class Kernels:
                 write(self._place, self._key, bytes(memoryview(compiled)), {})
             except LoadError as error:
                 log.warning("%s; the next start compiles again", str(error).splitlines()[0])
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what processes that were killed while writing have left."""
-    for part in folder.glob(f"*{PART}"):
-        with contextlib.suppress(OSError):
-            if time.time() - part.stat().st_mtime > ABANDONED_S:
-                part.unlink()
 
 
 def entries(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from engines.graph_file import sealed
 from training.tflite_file import Network, read
 from training.tflite_onnx import Picture, convert
 
@@ -186,7 +187,7 @@ def main() -> None:
         return
     for name in CUTS:
         path = arguments.out / f"{name}.onnx"
-        onnx.save(make(name, modules), path)
+        path.write_bytes(sealed(make(name, modules).SerializeToString()))
         print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
 
 
