@@ -110,7 +110,8 @@ def _export(path: Path, form: str, part: Path) -> None:
         raise LoadError(
             f'{path} must be exported by torch, which is not installed; pip install -e ".[torch]"'
         )
-    command = [sys.executable, "-m", "engines.export", "--model", str(path.absolute())]
+    # Without Python's warnings: the first line that it writes is taken for the reason.
+    command = [sys.executable, "-W", "ignore", "-m", "engines.export", "--model", str(path.absolute())]
     command += ["--form", form, "--out", str(part)]
     known = os.environ.get("PYTHONPATH")
     search = os.pathsep.join([str(CODE.parent), *([known] if known else [])])
@@ -119,6 +120,7 @@ def _export(path: Path, form: str, part: Path) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        errors="replace",
         env={**os.environ, "PYTHONPATH": search},
     )
     if done.returncode:

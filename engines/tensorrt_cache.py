@@ -16,7 +16,7 @@ import json
 import logging
 import os
 import re
-import tempfile
+import secrets
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -194,18 +194,19 @@ def write(place: Path, key: Key, payload: bytes, metadata: Mapping[str, str]) ->
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         sweep(place.parent)
-        # A name of its own: another process may be writing the same entry.
-        handle, part = tempfile.mkstemp(dir=place.parent, prefix=place.stem[:40], suffix=PART)
-        with os.fdopen(handle, "wb") as file:
+        # A name of its own: another process may be writing the same entry. Not by tempfile: whoever else uses the
+        # folder (a container's user, where root has built) must be able to read what becomes of it.
+        part = place.with_name(f"{place.stem[:40]}.{os.getpid()}.{secrets.token_hex(4)}{PART}")
+        with part.open("xb") as file:
             file.write(json.dumps(header).encode() + b"\n")
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())
-        Path(part).replace(place)
+        part.replace(place)
     except OSError as error:
         if part is not None:
             with contextlib.suppress(OSError):
-                Path(part).unlink()
+                part.unlink()
         raise LoadError(
             f"{place.parent}: cannot keep an engine of {len(payload) / 1e6:.0f} MB there ({error.strerror})\n"
             f"make room, or choose another folder: {VARIABLE}=FOLDER"
@@ -254,7 +255,8 @@ def entries(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             told = {
                 **header["key"],
                 **{name: header["metadata"].get(name, "") for name in ("form", "precision")},
+                "dims": dict(header["key"]["dims"]),
             }
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             told = {}
         yield place, told

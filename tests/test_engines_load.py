@@ -124,7 +124,8 @@ def test_own_weights_are_exported_once_by_another_process(tmp_path, ours, cache,
     assert list(cache.iterdir()) == [made]
 
 
-def test_own_weights_that_are_none_are_refused_by_the_export(tmp_path, cache):
+def test_own_weights_that_are_none_are_refused_by_the_export(tmp_path, cache, monkeypatch):
+    monkeypatch.setenv("PYTHONWARNINGS", "always")  # not what Python has to say about some package
     path = tmp_path / "text.safetensors"
     path.write_text("not weights")
     with pytest.raises(LoadError, match="text.safetensors: not a safetensors file"):

@@ -219,6 +219,15 @@ def test_listing(get):
     listed = dict(entries(entry.path.parent))
     assert listed[entry.path]["target"] == "sm86" and listed[entry.path]["dims"] == DIMS
     assert listed[entry.path.parent / "x.engine"] == {}
+    (entry.path.parent / "x.engine").write_bytes(b'{"key": {"dims": 5}, "metadata": {}}\n')
+    assert dict(entries(entry.path.parent))[entry.path.parent / "x.engine"] == {}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
+def test_who_else_uses_the_folder_can_read_it(get, tmp_path):
+    ordinary = tmp_path / "ordinary"
+    ordinary.write_bytes(b"")
+    assert get().path.stat().st_mode == ordinary.stat().st_mode
 
 
 def test_a_name_from_the_cache_loses_its_hashes(get, api, tmp_path):
