@@ -2,11 +2,16 @@
 
 import contextlib
 import os
+import signal
 import sys
 
 if __name__ == "__main__":
+    # Ctrl-C in the first moment, while packages are still imported: nothing is open yet, and as an exception it would
+    # come out of one's C code as an ImportError. realtime/stop.py takes over.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(0))
     code = 0
-    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C in the first moment, while this is still importing
+    with contextlib.suppress(KeyboardInterrupt):
         from realtime.cli import main
 
         code = main()

@@ -42,6 +42,9 @@ class StopRequest:
         for number, handler in self._before.items():
             if not self.requested:
                 signal.signal(number, handler)
+        if self.requested and self.loading and kind is not None and issubclass(kind, Exception):
+            # Raised while a package's C code starts up, KeyboardInterrupt comes out of it as an ImportError.
+            raise KeyboardInterrupt from None
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self.requested = signal.Signals(number).name
