@@ -64,7 +64,6 @@ def test_a_signal_during_the_first_imports_ends_without_a_word(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
-        env={**os.environ},
         capture_output=True,
         text=True,
         timeout=60,
