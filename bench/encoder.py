@@ -32,7 +32,7 @@ from bench.encoder_lineup import ALONE, HEADS, ONNX, ONNX_INT8, Lineup
 from bench.encoder_models import default_model, random_model
 from bench.interleave import Variant, interleave, statistics
 from bench.table import print_table
-from engines.config import NetworkConfig
+from engines.network.config import NetworkConfig
 from realtime.assets import asset
 from realtime.config import Config
 from realtime.errors import HmmrLiveError

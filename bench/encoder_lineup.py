@@ -16,7 +16,7 @@ from bench.interleave import Variant
 from bench.own_process import KEPT_BYTES, OwnProcess
 from engines import load
 from engines.gate import load_gate
-from engines.temporal import KERNEL
+from engines.network.temporal import KERNEL
 from engines.torch_engine import torch_engine
 from realtime.body.smpl import load_body
 from realtime.config import Config

@@ -12,13 +12,13 @@ from onnx.utils import Extractor
 from torch import nn
 
 from engines import model_path
-from engines.checkpoint import load_checkpoint, save
-from engines.config import NetworkConfig
 from engines.export import graph_info_of
-from engines.model import HMMRLive
+from engines.network.checkpoint import load_checkpoint, save
+from engines.network.config import NetworkConfig
+from engines.network.model import HMMRLive
+from engines.network.temporal import KERNEL
 from engines.onnx_graph import build
 from engines.precision import convert
-from engines.temporal import KERNEL
 from realtime.assets import asset
 from realtime.features import FEATURE_DIM, FEATURE_VERSION
 

@@ -1,8 +1,8 @@
 """The ways to compute one frame: all from the same weights, all giving the same.
 
 The temporal encoder alone: newest embedded frame (D,) float32 → Φ (D,), held against the clip pass of
-`engines.temporal.CausalTemporalEncoder`. With heads: φ (F,) float32 → Θ' (camera 3, rotation matrices 216, betas 10),
-held against the clip pass of `engines.model.HMMRLive`.
+`engines.network.temporal.CausalTemporalEncoder`. With heads: φ (F,) float32 → Θ' (camera 3, rotation matrices 216,
+betas 10), held against the clip pass of `engines.network.model.HMMRLive`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engines.checkpoint import load_checkpoint
-from engines.model import HMMRLive
+from engines.network.checkpoint import load_checkpoint
+from engines.network.model import HMMRLive
+from engines.network.temporal import CACHED, KERNEL, CausalTemporalEncoder
 from engines.onnxruntime_runner import OnnxRuntimeRunner
 from engines.runtime import Engine
-from engines.temporal import CACHED, KERNEL, CausalTemporalEncoder
 
 Step = Callable[[np.ndarray], np.ndarray]
 LOOPS = {"next_state": "state"}

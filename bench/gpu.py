@@ -34,8 +34,8 @@ from bench.gpu_machine import Machine, machine, why_no_gpu
 from bench.interleave import Variant, interleave, statistics
 from bench.table import print_table
 from engines.cache import VARIABLE
-from engines.config import NetworkConfig
 from engines.gate import Gate, load_gate
+from engines.network.config import NetworkConfig
 from engines.parity import LIMITS, compare
 from engines.runtime import Engine
 from realtime.assets import asset

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from engines import tensorrt_api
 from engines.gate import Gate
 from engines.graph_engine import LOOPS, GraphEngine
 from engines.graph_file import HORIZONS
 from engines.parity import Track, horizons_ms, shape_rate
 from engines.runner import Runner
 from engines.runtime import Engine
+from engines.tensorrt import api as tensorrt_api
 from realtime.assets import asset
 from realtime.body.smpl import Body
 from realtime.errors import LoadError
@@ -52,7 +52,7 @@ def random_network(width: int, folder: Path, device: str) -> Network:
     if importlib.util.find_spec("torch") is None:
         reason = f"{name}: made by torch, which is not installed"
         return Network(name, reason, dict.fromkeys(_wanted("cuda"), reason))
-    from engines.checkpoint import save
+    from engines.network.checkpoint import save
 
     try:
         from bench.encoder_models import random_weights, write_graph
@@ -111,7 +111,7 @@ def _torch(name: str, precision: str, device: str) -> Candidate:
     def open_engine(network: Network) -> Engine:
         import torch
 
-        from engines.checkpoint import load_checkpoint
+        from engines.network.checkpoint import load_checkpoint
         from engines.torch_engine import torch_engine
 
         path = _there(network.checkpoint)
@@ -121,7 +121,7 @@ def _torch(name: str, precision: str, device: str) -> Candidate:
         return torch_engine(model, path, precision=precision, device=torch.device(device))
 
     def weight_bytes(network: Network) -> int:
-        from engines.checkpoint import load_checkpoint
+        from engines.network.checkpoint import load_checkpoint
 
         model, _ = load_checkpoint(_there(network.checkpoint))
         each = 2 if precision == "fp16" else 4
@@ -154,7 +154,7 @@ def _onnxruntime(provider: str) -> OpenRunner:
 
 def _tensorrt(runtime: str) -> OpenRunner:
     def opened(path: Path, dims: Mapping[str, int]) -> Runner:
-        from engines.tensorrt_runner import TensorRTRunner
+        from engines.tensorrt.runner import TensorRTRunner
 
         return TensorRTRunner(path, loops=LOOPS, dims=dims, runtime=runtime)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.bandwidth import Reader
-from engines import cuda
+from engines.tensorrt import cuda
 from realtime.errors import LoadError
 
 BLOCK = 1 << 30  # bytes; far more than any GPU's cache holds

@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib.util
 import logging
 
-from engines import tensorrt_api
 from engines.graph_engine import LOOPS, GraphEngine
 from engines.graph_file import FORMS, HORIZONS, PRECISIONS
 from engines.model_files import MODELS, graph_path, model_path
 from engines.runner import Runner, make_runner
 from engines.runtime import Engine, EngineOutput
+from engines.tensorrt import api as tensorrt_api
 from realtime.errors import LoadError
 from realtime.features import FEATURE_DIM, FEATURE_VERSION
 
@@ -101,7 +101,7 @@ def _torch(model: str, precision: str, threads: int, form: str) -> GraphEngine:
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("safetensors") is None:
         raise LoadError('--engine torch: torch is not installed; pip install -e ".[torch]"')
     # A second, and hundreds of MB: only where it is asked for.
-    from engines.checkpoint import load_checkpoint
+    from engines.network.checkpoint import load_checkpoint
     from engines.torch_engine import torch_engine
 
     network, _ = load_checkpoint(path, feature_version=FEATURE_VERSION, feature_dim=FEATURE_DIM)

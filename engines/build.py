@@ -13,13 +13,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from engines import tensorrt_api
 from engines.cache import cache_folder
 from engines.graph_file import FORMS, HORIZONS, PRECISIONS
 from engines.model_files import MODELS, graph_path
-from engines.tensorrt_api import RUNTIMES, Api
-from engines.tensorrt_build import ProgressLine
-from engines.tensorrt_cache import Entry, entries, get_or_build
+from engines.tensorrt import api as tensorrt_api
+from engines.tensorrt.api import RUNTIMES, Api
+from engines.tensorrt.cache import Entry, entries, get_or_build
+from engines.tensorrt.compiler import ProgressLine
 from realtime.assets import asset
 from realtime.errors import ConfigError, HmmrLiveError, LoadError
 from realtime.terminal import print_anything

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from engines.checkpoint import load_checkpoint
 from engines.gate import Gate, load_gate
 from engines.graph_file import FORMS, PRECISIONS, GraphInfo, written_whole
 from engines.graphs import StepGraph
-from engines.model import HMMRLive
+from engines.network.checkpoint import load_checkpoint
+from engines.network.model import HMMRLive
 from engines.onnx_builder import write_graph
 from engines.onnx_graph import build
 from engines.parity import Track, check, compare, horizons_ms, measure, print_measured, shape_rate

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from engines.graph_file import STEP_INPUTS, STEP_OUTPUTS, WINDOW_INPUTS, WINDOW_OUTPUTS
-from engines.model import HMMRLive
-from engines.temporal import CACHED, ResidualBlock
+from engines.network.model import HMMRLive
+from engines.network.temporal import CACHED, ResidualBlock
 from realtime.body.skeleton import PARENTS
 
 JOINTS = len(PARENTS)

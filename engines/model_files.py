@@ -135,6 +135,6 @@ def _key(path: Path, *options: str) -> str:
         digest = hashlib.sha256(path.read_bytes())
     except OSError as error:
         raise LoadError(f"{path}: cannot be read ({error.strerror})") from None
-    for file in sorted(CODE.glob("*.py")):
+    for file in sorted(CODE.rglob("*.py")):
         digest.update(file.read_bytes())
     return "|".join((digest.hexdigest(), VERSION, *options))

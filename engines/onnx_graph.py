@@ -16,17 +16,17 @@ import numpy as np
 import onnx
 from torch import Tensor, nn
 
-from engines.config import BETAS_SIZE, CAMERA_SIZE, POSE6D_SIZE, POSE_JOINTS, THETA6D_SIZE
 from engines.graph_file import HORIZONS
 from engines.graphs import ancestor_jumps, bone_matrix, path_matrix
-from engines.model import FEATURE_LIMIT, HMMRLive
+from engines.network.config import BETAS_SIZE, CAMERA_SIZE, POSE6D_SIZE, POSE_JOINTS, THETA6D_SIZE
+from engines.network.model import FEATURE_LIMIT, HMMRLive
+from engines.network.regressors import DynamicsHead, IterativeRegressor
+from engines.network.rotations import rotation_basis
+from engines.network.temporal import CACHED, FrameNorm, ResidualBlock
 from engines.onnx_builder import GraphBuilder
-from engines.regressors import DynamicsHead, IterativeRegressor
-from engines.rotations import rotation_basis
-from engines.temporal import CACHED, FrameNorm, ResidualBlock
 from realtime.body.skeleton import PARENTS
 
-_EPS = 1e-8  # as in engines/rotations.py
+_EPS = 1e-8  # as in engines/network/rotations.py
 
 
 def build(model: HMMRLive, form: str) -> onnx.ModelProto:

@@ -197,8 +197,8 @@ def main() -> None:
         if options.reference.suffix == ".onnx":
             reference, _ = run_graph(options.reference, gate, body)
         else:
-            from engines.checkpoint import load_checkpoint
             from engines.export import clip_track
+            from engines.network.checkpoint import load_checkpoint
 
             reference = clip_track(load_checkpoint(options.reference)[0], gate, body)
         measured = measure(options.graph, gate, body, reference, options.reference.name)

@@ -83,6 +83,6 @@ def make_runner(
 
 
 def _tensorrt(path: Path, loops: Mapping[str, str], dims: Mapping[str, int]) -> Runner:
-    from engines.tensorrt_runner import TensorRTRunner
+    from engines.tensorrt.runner import TensorRTRunner
 
     return TensorRTRunner(path, loops=loops, dims=dims)

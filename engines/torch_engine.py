@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from engines.graph_engine import LOOPS, GraphEngine, graph_shapes
 from engines.graph_file import GraphInfo
 from engines.graphs import StepGraph, WindowGraph
-from engines.model import HMMRLive
+from engines.network.model import HMMRLive
 from realtime.body.skeleton import JOINT_NAMES
 from realtime.errors import LoadError
 from realtime.version import VERSION

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from engines.config import NetworkConfig
 from engines.export import graph_info_of
 from engines.graph_engine import LOOPS, GraphEngine
 from engines.graph_file import HORIZONS
-from engines.model import HMMRLive
+from engines.network.config import NetworkConfig
+from engines.network.model import HMMRLive
 from engines.onnx_builder import write_graph as write
 from engines.onnx_graph import build
 from engines.runner import make_runner

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 from cuda_double import DriverDouble
 
-from engines.tensorrt_api import Api
+from engines.tensorrt.api import Api
 
 DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
 

@@ -9,8 +9,8 @@ from bench import gpu, gpu_engines
 from bench.gpu_engines import Network, candidates, default_network, run_gate
 from bench.gpu_machine import why_no_gpu
 from engines import load
-from engines.checkpoint import load_checkpoint
 from engines.gate import load_gate
+from engines.network.checkpoint import load_checkpoint
 from engines.parity import compare, run_graph
 from realtime.assets import asset
 from realtime.body.smpl import load_body

@@ -11,15 +11,15 @@ import pytest
 from small_graph import small_graph, write_small_graph
 
 from engines import build as program
-from engines import cuda
 from engines.build import PERCEPTION, choose, parse, run
-from engines.cuda import Gpu
 from engines.gate import Gate, load_gate
 from engines.onnx_builder import write_graph
 from engines.onnx_graph import build as build_graph
 from engines.precision import convert
-from engines.tensorrt_api import FP16_ONLY, Api, load_api
-from engines.tensorrt_build import ProgressLine, build
+from engines.tensorrt import cuda
+from engines.tensorrt.api import FP16_ONLY, Api, load_api
+from engines.tensorrt.compiler import ProgressLine, build
+from engines.tensorrt.cuda import Gpu
 from realtime.assets import ASSETS, asset
 from realtime.errors import ConfigError, LoadError
 from realtime.features import FEATURE_DIM, FEATURE_VERSION
@@ -57,10 +57,10 @@ def graph(tmp_path_factory):
 
 @torch.inference_mode()
 def write(size, form, path):
-    from engines.checkpoint import load_checkpoint
-    from engines.config import NetworkConfig
     from engines.export import graph_info_of
-    from engines.model import HMMRLive
+    from engines.network.checkpoint import load_checkpoint
+    from engines.network.config import NetworkConfig
+    from engines.network.model import HMMRLive
 
     if size == "default":
         model, _ = load_checkpoint(ASSETS / "model.safetensors")

@@ -7,9 +7,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from engines.checkpoint import load_checkpoint, save
-from engines.config import NetworkConfig
-from engines.model import HMMRLive
+from engines.network.checkpoint import load_checkpoint, save
+from engines.network.config import NetworkConfig
+from engines.network.model import HMMRLive
 from realtime.errors import LoadError
 
 CONFIG = NetworkConfig(feature_dim=6, feature_version=3, model_id="tiny", width=8, head_width=8, groups=1)

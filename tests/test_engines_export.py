@@ -13,11 +13,11 @@ from engine_kinds import FEATURES, frames, network, write_graph
 from onnx import numpy_helper
 
 import engines.export
-from engines.checkpoint import load_checkpoint, save
 from engines.export import clip_track, export, stepped_track, weights_sha256
 from engines.gate import Gate
 from engines.graph_file import STEP_INPUTS, STEP_OUTPUTS, WINDOW_INPUTS, WINDOW_OUTPUTS
 from engines.graphs import Kinematics
+from engines.network.checkpoint import load_checkpoint, save
 from engines.onnx_graph import build, quaternion_basis
 from engines.parity import compare, run_graph
 from realtime.assets import asset

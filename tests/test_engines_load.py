@@ -8,9 +8,10 @@ import torch
 from engine_kinds import FEATURES, assert_same, graph_engine, network, write_graph
 
 import engines
-from engines import model_files, tensorrt_api, torch_engine
+from engines import model_files, torch_engine
 from engines.cache import VARIABLE
-from engines.checkpoint import save
+from engines.network.checkpoint import save
+from engines.tensorrt import api as tensorrt_api
 from realtime.assets import asset
 from realtime.errors import LoadError
 from realtime.features import FEATURE_DIM, FEATURE_VERSION

@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from engines.config import NetworkConfig
-from engines.model import HMMRLive
-from engines.rotations import (
+from engines.network.config import NetworkConfig
+from engines.network.model import HMMRLive
+from engines.network.rotations import (
     matrix_to_rotation6d,
     rotation6d_to_matrix,
     rotation_basis,
     rotation_vector_to_matrix,
 )
-from engines.temporal import CausalTemporalEncoder, FrameNorm
+from engines.network.temporal import CausalTemporalEncoder, FrameNorm
 
 FEATURES = 40
 FIELD = 13

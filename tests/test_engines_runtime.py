@@ -6,9 +6,9 @@ import torch
 from engine_kinds import FEATURES, KINDS, assert_same, frames, graph_engine, make_engine, network, write_graph
 
 import engines
-from engines.checkpoint import load_checkpoint
 from engines.export import clip_track
 from engines.gate import load_gate
+from engines.network.checkpoint import load_checkpoint
 from engines.parity import Track, compare, horizons_ms, shape_rate
 from realtime.body.kinematics import forward_kinematics
 from realtime.body.smpl import load_body

@@ -11,11 +11,12 @@ from cuda_double import CUresult, DriverDouble
 from small_graph import LOOPS, WIDTH, write_small_graph
 from tensorrt_double import doubled
 
-from engines import cuda, tensorrt_runner
 from engines.model_files import graph_path
 from engines.onnxruntime_runner import OnnxRuntimeRunner
-from engines.tensorrt_api import Api, load_api
-from engines.tensorrt_runner import TensorRTRunner
+from engines.tensorrt import cuda
+from engines.tensorrt import runner as tensorrt_runner
+from engines.tensorrt.api import Api, load_api
+from engines.tensorrt.runner import TensorRTRunner
 from realtime.errors import LoadError
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT builds the engines: pip install -e .[tensorrt-rtx]")

@@ -10,9 +10,10 @@ import pytest
 from cuda_double import CUresult, DriverDouble
 from tensorrt_double import TensorRTDouble
 
-from engines import cuda, tensorrt_api
-from engines.cuda import Gpu
-from engines.tensorrt_api import available, choose, find, load_api
+from engines.tensorrt import api as tensorrt_api
+from engines.tensorrt import cuda
+from engines.tensorrt.api import available, choose, find, load_api
+from engines.tensorrt.cuda import Gpu
 from realtime.errors import LoadError
 
 RTX_4090 = Gpu(0, "NVIDIA GeForce RTX 4090", (8, 9))

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from small_graph import small_graph, write_small_graph
 
-from engines import tensorrt_cache
-from engines.tensorrt_api import load_api
-from engines.tensorrt_cache import entries, get_or_build, key_of, read, read_metadata
+from engines.tensorrt import cache as tensorrt_cache
+from engines.tensorrt.api import load_api
+from engines.tensorrt.cache import entries, get_or_build, key_of, read, read_metadata
 from realtime.errors import LoadError
 
 pytest.importorskip("tensorrt_rtx", reason='TensorRT compiles: pip install -e ".[tensorrt-rtx]"')
@@ -174,8 +174,8 @@ def test_what_a_killed_process_left_is_swept_later(get, tmp_path):
 PROCESS = """
 import sys, time
 from pathlib import Path
-from engines.tensorrt_api import load_api
-from engines.tensorrt_cache import get_or_build
+from engines.tensorrt.api import load_api
+from engines.tensorrt.cache import get_or_build
 api = load_api("tensorrt_rtx")
 path, folder = map(Path, sys.argv[1:])
 print("ready", flush=True)

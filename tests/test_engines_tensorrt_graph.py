@@ -5,13 +5,14 @@ import pytest
 from cuda_double import DriverDouble
 from tensorrt_double import doubled
 
-from engines import cuda, tensorrt_runner
 from engines.gate import load_gate
 from engines.graph_engine import LOOPS, GraphEngine
 from engines.graph_file import HORIZONS
 from engines.model_files import graph_path
 from engines.runner import make_runner
-from engines.tensorrt_api import load_api
+from engines.tensorrt import cuda
+from engines.tensorrt import runner as tensorrt_runner
+from engines.tensorrt.api import load_api
 from realtime.body.smpl import load_body
 
 pytest.importorskip("tensorrt_rtx", reason='TensorRT compiles: pip install -e ".[tensorrt-rtx]"')

@@ -5,9 +5,9 @@ import pytest
 import torch
 from engine_kinds import assert_same, frames, network
 
-from engines.checkpoint import load_checkpoint
 from engines.gate import load_gate
-from engines.model import HMMRLive
+from engines.network.checkpoint import load_checkpoint
+from engines.network.model import HMMRLive
 from engines.torch_engine import ALIGNMENT, HalfLinear, halve_products, torch_engine
 from realtime.assets import asset
 from realtime.body.smpl import load_body

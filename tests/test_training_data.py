@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from engines.config import NetworkConfig
-from engines.model import HMMRLive
+from engines.network.config import NetworkConfig
+from engines.network.model import HMMRLive
 from realtime.body.kinematics import forward_kinematics
 from realtime.body.rotations import axis_angle_to_matrix
 from realtime.body.skeleton import JOINT_NAMES

@@ -20,10 +20,10 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 
-from engines.checkpoint import save
-from engines.config import NetworkConfig
 from engines.export import export
-from engines.model import HMMRLive
+from engines.network.checkpoint import save
+from engines.network.config import NetworkConfig
+from engines.network.model import HMMRLive
 from realtime.body.smpl import load_body
 from realtime.errors import HmmrLiveError
 from realtime.features import FEATURE_DIM, FEATURE_VERSION

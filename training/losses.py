@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from engines.model import HMMRLive
+from engines.network.model import HMMRLive
 from realtime.body.skeleton import JOINT_NAMES
 from realtime.body.smpl import Body
 from training.body_torch import TorchBody

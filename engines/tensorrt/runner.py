@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 
 from engines.cache import cache_folder
-from engines.cuda import Block, Cuda, CudaError, Tensor
-from engines.tensorrt_api import find
-from engines.tensorrt_build import ProgressLine
-from engines.tensorrt_cache import Entry, Kernels, get_or_build
+from engines.tensorrt.api import find
+from engines.tensorrt.cache import Entry, Kernels, get_or_build
+from engines.tensorrt.compiler import ProgressLine
+from engines.tensorrt.cuda import Block, Cuda, CudaError, Tensor
 from realtime.errors import LoadError
 
 log = logging.getLogger(__name__)
@@ -182,7 +182,7 @@ class TensorRTRunner:
         self.clear()
 
     def _capture(self) -> None:
-        # Only tensorrt_rtx can be asked; its builder was told (engines/tensorrt_build.py) that the answer be yes.
+        # Only tensorrt_rtx can be asked; its builder was told (engines/tensorrt/compiler.py) that the answer be yes.
         ask = getattr(self._context, "is_stream_capturable", None)
         if ask is not None and not ask(self._cuda.stream):
             raise LoadError("TensorRT says that this engine cannot be captured")

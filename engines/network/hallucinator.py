@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from engines.config import NetworkConfig
+from engines.network.config import NetworkConfig
 
 
 class Hallucinator(nn.Module):

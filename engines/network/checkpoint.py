@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from engines.config import NetworkConfig
-from engines.model import HMMRLive
+from engines.network.config import NetworkConfig
+from engines.network.model import HMMRLive
 from realtime.errors import LoadError
 
 FORMAT = "hmmr-live 1"

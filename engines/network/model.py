@@ -7,11 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from engines.config import BETAS_SIZE, CAMERA_SIZE, POSE_JOINTS, NetworkConfig
-from engines.hallucinator import Hallucinator
-from engines.regressors import DynamicsHead, IterativeRegressor
-from engines.rotations import rotation6d_to_matrix
-from engines.temporal import CausalTemporalEncoder
+from engines.network.config import BETAS_SIZE, CAMERA_SIZE, POSE_JOINTS, NetworkConfig
+from engines.network.hallucinator import Hallucinator
+from engines.network.regressors import DynamicsHead, IterativeRegressor
+from engines.network.rotations import rotation6d_to_matrix
+from engines.network.temporal import CausalTemporalEncoder
 
 # Standardised features are cut here: further out nothing was ever seen in training, and one wild landmark
 # must not throw the body about.

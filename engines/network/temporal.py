@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engines.config import NetworkConfig
+from engines.network.config import NetworkConfig
 
 KERNEL = 3
 CACHED = KERNEL - 1  # columns a convolution remembers of the past

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engines.config import POSE6D_SIZE, POSE_JOINTS, THETA6D_SIZE, NetworkConfig
-from engines.rotations import matrix_to_rotation6d, rotation_basis, rotation_vector_to_matrix
+from engines.network.config import POSE6D_SIZE, POSE_JOINTS, THETA6D_SIZE, NetworkConfig
+from engines.network.rotations import matrix_to_rotation6d, rotation_basis, rotation_vector_to_matrix
 
 TIME_EMBEDDING = 4
 

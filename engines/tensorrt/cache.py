@@ -25,8 +25,8 @@ from typing import Any
 
 from engines.cache import PART, VARIABLE, sweep
 from engines.graph_file import check_seal
-from engines.tensorrt_api import Api
-from engines.tensorrt_build import RECIPE, Progress, build
+from engines.tensorrt.api import Api
+from engines.tensorrt.compiler import RECIPE, Progress, build
 from realtime.errors import LoadError
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Key:
     target: str  # "sm86"
     gpu: str = ""  # its name, where the engine is good for that model of GPU only
     dims: Mapping[str, int] = field(default_factory=dict)  # the symbolic dimensions, fixed
-    recipe: int = RECIPE  # of engines/tensorrt_build.py
+    recipe: int = RECIPE  # of engines/tensorrt/compiler.py
 
     def path(self, folder: Path, name: str) -> Path:
         """Where it lies: readable for a person at the front, exact at the end."""

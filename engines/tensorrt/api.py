@@ -15,8 +15,8 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from engines import cuda
-from engines.cuda import Gpu
+from engines.tensorrt import cuda
+from engines.tensorrt.cuda import Gpu
 from realtime.errors import LoadError
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from engines.tensorrt_api import FP16_ONLY, Api
+from engines.tensorrt.api import FP16_ONLY, Api
 from realtime.errors import LoadError
 from realtime.stop import SIGNALS
 

@@ -1,0 +1,1 @@
+"""ONNX → TensorRT: compile, keep, run; one code path for `tensorrt` and `tensorrt_rtx`."""
