@@ -9,11 +9,20 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+if __name__ == "__main__" and any(
+    importlib.util.find_spec(name) is None for name in ("torch", "safetensors")
+):
+    print('exporting weights needs torch; run pip install -e ".[torch]"', file=sys.stderr)
+    raise SystemExit(4)  # as LoadError
+
 import torch
 
 from engines.gate import Gate, load_gate
