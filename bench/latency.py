@@ -131,9 +131,9 @@ def rows(
         row("start to first pose, median s", medians_s, f"<= {MOST_START_S:g}")
         row("   shortest / longest, s", [_range(one) for one in starts])
     row("memory, most, MB", [_number(_most_mb(one), ".0f") for one in both], f"<= {MOST_MEMORY_MB:g}")
-    row("   settled, first to last, MB", [_settled(one) for one in both])
+    row("   after 10 s and at the end, MB", [_settled(one) for one in both])
     slopes = [one["memory"]["slope_mb_per_min"] for one in both]
-    row("   slope, MB per minute", [_number(one, "+.2f") for one in slopes], "flat")
+    row("   slope of the second half, MB per minute", [_number(one, "+.2f") for one in slopes], "flat")
     row("busy cores, mean", [_number(one["cores"], ".2f") for one in both])
     return table
 
