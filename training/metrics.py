@@ -1,7 +1,10 @@
-"""Errors of 3-D pose over clips, with their units. Joints in metres in, millimetres out.
+"""Errors of pose over clips, with their units. Joints and vertices in metres in, millimetres out.
 
-HMMR's definitions: MPJPE after alignment of the hips' middle, PA-MPJPE after a similarity Procrustes fit per
-frame, acceleration error of second differences per frame² at the clip's own rate.
+HMMR's definitions where it has them (Kanazawa et al., CVPR 2019, and its public evaluation): MPJPE after alignment of
+the hips' middle, PA-MPJPE after a similarity Procrustes fit per frame, PCK after a camera per frame, acceleration error
+of second differences per frame² at the clip's own rate. Mesh and shape: MVIPER (Liu et al., §5.1). Every function
+returns one value per frame, or per step between frames, for the caller to mask and to average; only the lag is one
+number per clip.
 """
 
 from __future__ import annotations
@@ -17,7 +20,24 @@ LIMBS = tuple(
 )
 LIMB_JOINTS = np.array([JOINT_NAMES.index(name) for name in LIMBS])
 LIMB_LANDMARKS = np.array([BLAZEPOSE_NAMES.index(name) for name in LIMBS])
+LIMB_PAIRS = np.array(
+    [
+        (i, LIMBS.index(name.replace("left", "right")))
+        for i, name in enumerate(LIMBS)
+        if name.startswith("left")
+    ]
+)  # (6, 2) left and right of each limb joint, as indices into LIMBS
 _HIPS = np.array([LIMBS.index("left_hip"), LIMBS.index("right_hip")])
+
+PCK_THRESHOLD_PX = 0.05 * 224  # HMMR: α = .05 of its crop's side
+PCK_MIN_VISIBLE = 6
+FLIP_MARGIN_MM = 50.0  # left and right are some 300 mm apart: well above what depth noise moves the mean by
+LAG_MIN_FRAMES = 10
+
+
+def _about_hips(joints: np.ndarray, hips: np.ndarray | None) -> np.ndarray:
+    """(T, J, 3) → the same about the middle of the hips in every frame; unchanged without hips."""
+    return joints if hips is None else joints - joints[:, hips].mean(axis=1, keepdims=True)
 
 
 def mpjpe_mm(predicted: np.ndarray, true: np.ndarray, hips: np.ndarray = _HIPS) -> np.ndarray:
@@ -44,12 +64,171 @@ def pa_mpjpe_mm(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     return np.linalg.norm(procrustes(predicted, true) - true, axis=-1).mean(axis=1) * 1000.0
 
 
-def acceleration_error_mm(predicted: np.ndarray, true: np.ndarray, hips: np.ndarray = _HIPS) -> np.ndarray:
-    """(T, J, 3) twice → (T−2,) mean norm of the difference of second differences, mm/frame², hips laid together."""
-    a = predicted - predicted[:, hips].mean(axis=1, keepdims=True)
-    b = true - true[:, hips].mean(axis=1, keepdims=True)
+def acceleration_error_mm(
+    predicted: np.ndarray, true: np.ndarray, hips: np.ndarray | None = _HIPS
+) -> np.ndarray:
+    """(T, J, 3) twice → (T−2,) mean over joints of ‖(X₊₁ − 2X + X₋₁) predicted − the same of true‖, mm/frame².
+
+    HMMR's definition: per frame², without the frame rate; multiply by fps² for mm/s². HMMR takes the joints as they
+    come: hips=None. By default the hips are laid together first, for joints that carry a translation of the person.
+    """
+    a, b = _about_hips(predicted, hips), _about_hips(true, hips)
     difference = np.diff(a, n=2, axis=0) - np.diff(b, n=2, axis=0)
     return np.linalg.norm(difference, axis=-1).mean(axis=1) * 1000.0
+
+
+def displacement_error_mm(
+    ahead: np.ndarray,
+    now: np.ndarray,
+    true_ahead: np.ndarray,
+    true_now: np.ndarray,
+    hips: np.ndarray | None = _HIPS,
+) -> np.ndarray:
+    """Dynamics fΔt: (T, J, 3) four times → (T,) mean ‖(ahead − now) − (true_ahead − true_now)‖, mm.
+
+    Frame t holds the pose of t in `now` and that of t+Δt, as foretold at t, in `ahead`. What is wrong in the pose of
+    t already cancels: only the foretold change counts. Holding the last pose (ahead = now) costs the whole true change.
+    """
+    foretold = _about_hips(ahead, hips) - _about_hips(now, hips)
+    real = _about_hips(true_ahead, hips) - _about_hips(true_now, hips)
+    return np.linalg.norm(foretold - real, axis=-1).mean(axis=1) * 1000.0
+
+
+def pck(
+    predicted_px: np.ndarray,
+    true_px: np.ndarray,
+    visible: np.ndarray | None = None,
+    threshold_px: float = PCK_THRESHOLD_PX,
+) -> np.ndarray:
+    """(T, K, 2) twice in pixels of a 224² crop, (T, K) bool → (T,) share in [0, 1] of keypoints within the threshold.
+
+    After the best scale and translation of each frame, as HMMR computes them: visible keypoints about their means, X
+    predicted and Y true; scale = ½ trace((XᵀX)⁻¹XᵀY), the mean over both axes of a linear regression, which differs
+    from least squares where x and y disagree on the scale. Only visible keypoints count; nan below six of them.
+    """
+    x, y = np.asarray(predicted_px, np.float64), np.asarray(true_px, np.float64)
+    seen = np.ones(x.shape[:2], bool) if visible is None else np.asarray(visible, bool)
+    weight, count = seen[..., None], seen.sum(axis=1)
+    share = np.maximum(count, 1)[:, None, None]
+    # where, not a product: an invisible keypoint may be nan
+    x, y = np.where(weight, x, 0.0), np.where(weight, y, 0.0)
+    x = np.where(weight, x - x.sum(axis=1, keepdims=True) / share, 0.0)
+    y = np.where(weight, y - y.sum(axis=1, keepdims=True) / share, 0.0)
+    xt = np.swapaxes(x, 1, 2)
+    linear = np.linalg.solve(xt @ x + 1e-6 * np.eye(2), xt @ y)  # HMMR's ridge, against keypoints on one spot
+    scale = np.trace(linear, axis1=1, axis2=2) / 2.0
+    near = (np.linalg.norm(scale[:, None, None] * x - y, axis=-1) < threshold_px) & seen
+    return np.where(count >= PCK_MIN_VISIBLE, near.sum(axis=1) / share[:, 0, 0], np.nan)
+
+
+def mpvpe_mm(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """(T, V, 3) twice → (T,) mean distance between corresponding vertices, mm. MVIPER, and HMMR's posed mesh error.
+
+    Neither aligns: lay the pelvises on each other beforehand where the two carry different translations.
+    """
+    return np.linalg.norm(predicted - true, axis=-1).mean(axis=1) * 1000.0
+
+
+def mrvpv_m(vertices: np.ndarray, p: int = 2) -> np.ndarray:
+    """(T, V, 3) → (T−1,) L_p norm of the change of all 3V coordinates between consecutive frames, metres.
+
+    The mean over steps is MVIPER's MRVPV_p. Of the prediction alone: a frozen mesh scores 0, so hold it against the
+    truth's own value. It grows with the vertex count (V for p = 1, √V for p = 2): compare only meshes of one topology
+    at one frame rate.
+    """
+    return _step_norms(vertices, p)
+
+
+def mrsv(betas: np.ndarray, p: int = 2) -> np.ndarray:
+    """(T, 10) betas → (T−1,) L_p norm of the change from frame to frame, no unit; the mean is MRSV_p (MVIPER)."""
+    return _step_norms(betas, p)
+
+
+def _step_norms(values: np.ndarray, p: int) -> np.ndarray:
+    change = np.diff(np.asarray(values, np.float64), axis=0)
+    return np.linalg.norm(change.reshape(len(change), int(np.prod(change.shape[1:]))), ord=p, axis=1)
+
+
+def lag_ms(
+    predicted: np.ndarray,
+    true: np.ndarray,
+    fps: float,
+    *,
+    velocities: bool = False,
+    max_lag_ms: float = 200.0,
+    counted: np.ndarray | None = None,
+    hips: np.ndarray | None = _HIPS,
+) -> float:
+    """(T, J, 3) twice at a constant rate → the delay of the prediction, ms; positive: it comes late.
+
+    The shift at which predicted(t) and true(t − shift) correlate best, over all joints at once, by position or by
+    velocity. Whole frames first, then the vertex of the parabola through the best three. Means and lengths are taken
+    out for every shift, so a constant offset or damped motion is no lag. The same predicted frames are compared at
+    every shift: those a whole range away from both ends and, where `counted` (T,) bool is given, marked in it.
+
+    nan where fewer than ten frames can be compared, nothing moves, or the best shift lies at the border of ±max_lag_ms.
+    """
+    a = _about_hips(np.asarray(predicted, np.float64), hips)
+    b = _about_hips(np.asarray(true, np.float64), hips)
+    ok = np.ones(len(a), bool) if counted is None else np.asarray(counted, bool)
+    if velocities:
+        a, b, ok = np.diff(a, axis=0), np.diff(b, axis=0), ok[1:] & ok[:-1]
+    reach = int(np.ceil(max_lag_ms / 1000.0 * fps))
+    frames = np.flatnonzero(ok)
+    frames = frames[(frames >= reach) & (frames < len(a) - reach)]
+    if len(frames) < LAG_MIN_FRAMES:
+        return float("nan")
+    shifts = np.arange(-reach, reach + 1)
+    now = a[frames].reshape(len(frames), -1)
+    then = b[frames - shifts[:, None]].reshape(len(shifts), len(frames), -1)
+    now, then = now - now.mean(axis=0), then - then.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(now) * np.linalg.norm(then, axis=(1, 2))
+    if lengths.min() < 1e-12:
+        return float("nan")
+    match = np.einsum("td,ktd->k", now, then) / lengths
+    best = int(match.argmax())
+    if best in (0, len(shifts) - 1):
+        return float("nan")
+    before, top, after = match[best - 1 : best + 2]
+    curvature = before - 2.0 * top + after
+    if curvature > -1e-9:  # motion along one straight line matches at every shift
+        return float("nan")
+    return float((shifts[best] + 0.5 * (before - after) / curvature) * 1000.0 / fps)
+
+
+def flips(
+    predicted: np.ndarray,
+    true: np.ndarray,
+    pairs: np.ndarray = LIMB_PAIRS,
+    margin_mm: float = FLIP_MARGIN_MM,
+    hips: np.ndarray | None = _HIPS,
+) -> np.ndarray:
+    """(T, J, 3) twice, (P, 2) left and right joints → (T,) bool, left and right exchanged; the mean is the flip rate.
+
+    A frame is flipped if exchanging left and right in the prediction lowers its mean distance over the paired joints
+    by more than the margin, hips laid together. Not after Procrustes: that turns an exchanged flat pose around, and
+    the two errors become one. For arms or legs alone pass only their pairs.
+    """
+    a, b = _about_hips(predicted, hips), _about_hips(true, hips)
+    kept, swapped = a[:, pairs.ravel()], a[:, pairs[:, ::-1].ravel()]
+    true_pairs = b[:, pairs.ravel()]
+    as_is = np.linalg.norm(kept - true_pairs, axis=-1).mean(axis=1)
+    exchanged = np.linalg.norm(swapped - true_pairs, axis=-1).mean(axis=1)
+    return (as_is - exchanged) * 1000.0 > margin_mm
+
+
+def rotation_error_deg(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """(…, 3, 3) twice → (…) geodesic distance on SO(3), degrees in [0, 180]: the angle of RᵀR'.
+
+    (T, 24, 3, 3) gives it per joint. By sine and cosine together: the arc cosine of the trace alone loses half the
+    digits near 0° and 180°.
+    """
+    between = np.swapaxes(np.asarray(true, np.float64), -1, -2) @ np.asarray(predicted, np.float64)
+    axis = np.stack(
+        [between[..., i, j] - between[..., j, i] for i, j in ((2, 1), (0, 2), (1, 0))], axis=-1
+    )  # 2 sin(angle) times the axis
+    trace = np.trace(between, axis1=-2, axis2=-1)
+    return np.degrees(np.arctan2(np.linalg.norm(axis, axis=-1), trace - 1.0))
 
 
 def knee_flexion_deg(rotations: np.ndarray) -> np.ndarray:
