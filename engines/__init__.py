@@ -11,7 +11,7 @@ from engines.model_files import MODELS, graph_path, model_path
 from engines.runner import Runner, make_runner
 from engines.runtime import Engine, EngineOutput
 from engines.tensorrt import api as tensorrt_api
-from realtime.errors import LoadError
+from realtime.errors import LoadError, install_command
 from realtime.features import FEATURE_DIM, FEATURE_VERSION
 
 __all__ = ["ENGINES", "MODELS", "Engine", "EngineOutput", "load", "model_path"]
@@ -99,7 +99,7 @@ def _graph(model: str, engine: str, precision: str, threads: int, form: str) -> 
 def _torch(model: str, precision: str, threads: int, form: str) -> GraphEngine:
     path = model_path(model)
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec("safetensors") is None:
-        raise LoadError('--engine torch: torch is not installed; pip install -e ".[torch]"')
+        raise LoadError(f"--engine torch: torch is not installed: {install_command('torch')}")
     # A second, and hundreds of MB: only where it is asked for.
     from engines.network.checkpoint import load_checkpoint
     from engines.torch_engine import torch_engine

@@ -66,7 +66,10 @@ def _list() -> None:
         words = [str(told[name]) for name in TOLD if told.get(name)]
         words += [f"{name} {count}" for name, count in told.get("dims", {}).items()]
         print(f"{size / 1e6:8.1f} MB  {place.name}  {', '.join(words) or 'damaged'}")
-    print(f"{total / 1e6:8.1f} MB in {folder}; delete what you like, it is built again when it is needed")
+    graphs = [place.stat().st_size for place in folder.glob("*.onnx")]
+    print(f"{sum(graphs) / 1e6:8.1f} MB  {len(graphs)} graphs (.onnx)")
+    total += sum(graphs)
+    print(f"{total / 1e6:8.1f} MB in {folder}; delete what you like, it is made again when it is needed")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -17,10 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from realtime.errors import install_command
+
 if __name__ == "__main__" and any(
     importlib.util.find_spec(name) is None for name in ("torch", "safetensors")
 ):
-    print('exporting weights needs torch; run pip install -e ".[torch]"', file=sys.stderr)
+    print(f"exporting weights needs torch: {install_command('torch')}", file=sys.stderr)
     raise SystemExit(4)  # as LoadError
 
 import torch

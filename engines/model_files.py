@@ -20,7 +20,7 @@ from pathlib import Path
 from engines.cache import derived_file
 from engines.graph_file import graph_info
 from realtime.assets import asset
-from realtime.errors import LoadError
+from realtime.errors import LoadError, install_command
 from realtime.version import VERSION
 
 MODELS = {"default": "model"}  # names of shipped models → assets/NAME.safetensors and .onnx
@@ -108,7 +108,7 @@ def _export(path: Path, form: str, part: Path) -> None:
     """In a process of its own: torch, hundreds of MB of it, must not stay in the live one."""
     if importlib.util.find_spec("torch") is None:
         raise LoadError(
-            f'{path} must be exported by torch, which is not installed; pip install -e ".[torch]"'
+            f"{path} must be exported by torch, which is not installed: {install_command('torch')}"
         )
     # Without Python's warnings: the first line that it writes is taken for the reason.
     command = [sys.executable, "-W", "ignore", "-m", "engines.export", "--model", str(path.absolute())]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from realtime.config import MIRROR_MODES, PERCEPTION_ENGINES, Config, apply_setting, settable_keys
-from realtime.errors import ConfigError, HmmrLiveError, LoadError
+from realtime.errors import ConfigError, HmmrLiveError, LoadError, install_command
 from realtime.perception import PERCEPTIONS
 from realtime.record import check_record_path, check_writable_folder
 from realtime.supervisor import Supervisor
@@ -268,7 +268,7 @@ def _how_to_install(module: str | None) -> str:
     extra = EXTRAS.get((module or "").partition(".")[0])
     if extra is None:
         return "run it with .venv/bin/python (make demo sets that up), or pip install -e ."
-    return f'install it: pip install -c constraints.txt -e ".[{extra}]"'
+    return f"install it: {install_command(extra)}"
 
 
 def _report(error: Exception, text: str, debug: bool) -> None:

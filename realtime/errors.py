@@ -4,6 +4,13 @@ Each message is one or two lines: what was wrong, with which input, and what to 
 `run_live.py` prints it to stderr without a traceback (unless --debug) and exits with `exit_code`.
 """
 
+import sys
+
+
+def install_command(extra: str) -> str:
+    """What installs an extra of pyproject.toml into the Python that runs now, whichever `pip` is on the path."""
+    return f'{sys.executable} -m pip install -c constraints.txt -e ".[{extra}]"'
+
 
 class HmmrLiveError(Exception):
     """Base of every error that a user can cause and mend."""

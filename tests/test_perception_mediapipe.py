@@ -77,3 +77,12 @@ def test_download_breaks_off(no_heavy_model, monkeypatch):
     finally:
         server.shutdown()
         server.server_close()
+
+
+@pytest.mark.parametrize(("key", "value"), [("mirror", "both"), ("map", True), ("mask", True)])
+def test_what_only_blazepose_does_is_not_ignored(key, value):
+    config = Config()
+    config.perception.name = "mediapipe"
+    setattr(config.perception, key, value)
+    with pytest.raises(ConfigError, match=f"perception.{key}: mediapipe does not have it"):
+        make_perception(config)

@@ -43,6 +43,12 @@ def _blazepose(config: Config) -> Perception:
 
 
 def _mediapipe(config: Config) -> Perception:
+    default = type(config.perception)()
+    for key in ("mirror", "map", "mask"):
+        if getattr(config.perception, key) != getattr(default, key):
+            raise ConfigError(
+                f"--set perception.{key}: mediapipe does not have it; use --perception blazepose"
+            )
     from realtime.perception.mediapipe_pose import MediaPipePose
 
     return MediaPipePose(config.perception.complexity)

@@ -25,7 +25,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from realtime.errors import ConfigError, LoadError
+from realtime.errors import ConfigError, LoadError, install_command
 from realtime.observation import Detection
 from realtime.perception.quiet import native_log_kept_quiet
 
@@ -104,8 +104,7 @@ def _import_pose() -> Any:
         from mediapipe.python.solutions import pose
     except (ImportError, AttributeError) as error:  # AttributeError: other versions, half installed
         raise LoadError(
-            f"MediaPipe cannot be imported: {_first_line(error)}\n"
-            'install it: pip install -c constraints.txt -e ".[mediapipe]"'
+            f"MediaPipe cannot be imported: {_first_line(error)}\ninstall it: {install_command('mediapipe')}"
         ) from error
     return pose
 
