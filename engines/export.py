@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ import torch
 
 from engines.gate import Gate, load_gate
 from engines.graph_file import FORMS, PRECISIONS, GraphInfo, written_whole
-from engines.graphs import StepGraph
+from engines.graphs import StepGraph, info_of
 from engines.network.checkpoint import load_checkpoint
 from engines.network.model import HMMRLive
 from engines.onnx_builder import write_graph
@@ -37,10 +38,8 @@ from engines.onnx_graph import build
 from engines.parity import Track, check, compare, horizons_ms, measure, print_measured, shape_rate
 from realtime.assets import ASSETS
 from realtime.body.kinematics import forward_kinematics
-from realtime.body.skeleton import JOINT_NAMES
 from realtime.body.smpl import Body, load_body
 from realtime.errors import ConfigError, HmmrLiveError
-from realtime.version import VERSION
 
 
 def export(
@@ -86,22 +85,8 @@ def write_gated(model: HMMRLive, form: str, path: Path, gate: Gate, name: str) -
 
 
 def graph_info_of(model: HMMRLive, form: str, parity: Mapping[str, Any]) -> GraphInfo:
-    config = model.config
-    return GraphInfo(
-        form=form,
-        precision="fp32",
-        model_id=config.model_id,
-        feature_version=config.feature_version,
-        feature_dim=config.feature_dim,
-        receptive_field=config.receptive_field,
-        horizon_ms=float(config.horizon_ms),
-        width=config.width,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        weights_sha256=weights_sha256(model),
-        hmmr_live=VERSION,
-        joint_names=JOINT_NAMES,
-        parity=parity,
-    )
+    """What goes into the metadata of its fp32 graph; parity: what the gate measured."""
+    return replace(info_of(model, form, "fp32"), weights_sha256=weights_sha256(model), parity=parity)
 
 
 def weights_sha256(model: HMMRLive) -> str:

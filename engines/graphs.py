@@ -14,12 +14,33 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from engines.graph_file import STEP_INPUTS, STEP_OUTPUTS, WINDOW_INPUTS, WINDOW_OUTPUTS
+from engines.graph_file import STEP_INPUTS, STEP_OUTPUTS, WINDOW_INPUTS, WINDOW_OUTPUTS, GraphInfo
 from engines.network.model import HMMRLive
 from engines.network.temporal import CACHED, ResidualBlock
-from realtime.body.skeleton import PARENTS
+from realtime.body.skeleton import JOINT_NAMES, PARENTS
+from realtime.version import VERSION
 
 JOINTS = len(PARENTS)
+
+
+def info_of(model: HMMRLive, form: str, precision: str) -> GraphInfo:
+    """A network as a graph file describes it, before it is one: no digest of its weights, no parity."""
+    config = model.config
+    return GraphInfo(
+        form=form,
+        precision=precision,
+        model_id=config.model_id,
+        feature_version=config.feature_version,
+        feature_dim=config.feature_dim,
+        receptive_field=config.receptive_field,
+        horizon_ms=float(config.horizon_ms),
+        width=config.width,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        weights_sha256="",
+        hmmr_live=VERSION,
+        joint_names=tuple(JOINT_NAMES),
+        parity={},
+    )
 
 
 def ancestor_jumps() -> list[list[int]]:

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from engines.graph_file import check_seal
+from engines.runner import check_inputs
 from realtime.errors import LoadError
 
 try:
@@ -173,11 +174,7 @@ class OnnxRuntimeRunner:
         """See Runner.run."""
         if self._session is None:
             raise ValueError("this runner is closed")
-        for name, array in inputs.items():
-            if name not in self.inputs:
-                raise ValueError(f"no input {name}: this graph takes {', '.join(self.inputs)}")
-            if array.shape != self.inputs[name]:
-                raise ValueError(f"{name} of shape {array.shape}: this graph takes {self.inputs[name]}")
+        check_inputs(inputs, self.inputs)
         for name, array in inputs.items():
             self._write(self._feeds[name], array)
         self._session.run_with_iobinding(self._bindings[self._turn])

@@ -53,6 +53,15 @@ class Runner(Protocol):
         """Let go of device and memory; may be called twice."""
 
 
+def check_inputs(given: Mapping[str, np.ndarray], taken: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises ValueError for an input that the graph does not take (name → shape), and for one of another shape."""
+    for name, array in given.items():
+        if name not in taken:
+            raise ValueError(f"no input {name}: this graph takes {', '.join(taken)}")
+        if array.shape != taken[name]:
+            raise ValueError(f"{name} of shape {array.shape}: this graph takes {taken[name]}")
+
+
 def make_runner(
     path: Path,
     engine: str = "auto",

@@ -22,11 +22,10 @@ from torch import Tensor, nn
 
 from engines.graph_engine import LOOPS, GraphEngine, graph_shapes
 from engines.graph_file import GraphInfo
-from engines.graphs import StepGraph, WindowGraph
+from engines.graphs import StepGraph, WindowGraph, info_of
 from engines.network.model import HMMRLive
-from realtime.body.skeleton import JOINT_NAMES
+from engines.runner import check_inputs
 from realtime.errors import LoadError
-from realtime.version import VERSION
 
 ALIGNMENT = 64  # floats: every array in a buffer starts on a boundary that all kernels like
 WARM_UP_RUNS = 3  # before a capture: libraries allocate their work space outside of it
@@ -65,7 +64,7 @@ def torch_engine(
     if precision == "fp16":
         halve_products(module)
     module = module.to(device).eval().requires_grad_(False)
-    info = _info(model, form, precision)
+    info = info_of(model, form, precision)
 
     def open_runner(horizons: int) -> TorchRunner:
         return TorchRunner(module, info, horizons, device)
@@ -154,11 +153,7 @@ class TorchRunner:
         """See Runner.run."""
         if self._module is None:
             raise ValueError("this runner is closed")
-        for name, array in inputs.items():
-            if name not in self.inputs:
-                raise ValueError(f"no input {name}: this graph takes {', '.join(self.inputs)}")
-            if array.shape != self.inputs[name]:
-                raise ValueError(f"{name} of shape {array.shape}: this graph takes {self.inputs[name]}")
+        check_inputs(inputs, self.inputs)
         for name, array in inputs.items():
             self._host_in.arrays[name][...] = array
         if self._device_in is not self._host_in:
@@ -227,22 +222,3 @@ class _Buffer:
         }
         on_host = device.type == "cpu"
         self.arrays = {name: tensor.numpy() for name, tensor in self.tensors.items()} if on_host else {}
-
-
-def _info(model: HMMRLive, form: str, precision: str) -> GraphInfo:
-    config = model.config
-    return GraphInfo(
-        form=form,
-        precision=precision,
-        model_id=config.model_id,
-        feature_version=config.feature_version,
-        feature_dim=config.feature_dim,
-        receptive_field=config.receptive_field,
-        horizon_ms=float(config.horizon_ms),
-        width=config.width,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        weights_sha256="",
-        hmmr_live=VERSION,
-        joint_names=tuple(JOINT_NAMES),
-        parity={},
-    )

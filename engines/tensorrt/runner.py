@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from engines.cache import cache_folder
+from engines.runner import check_inputs
 from engines.tensorrt.api import find
 from engines.tensorrt.cache import Entry, Kernels, get_or_build
 from engines.tensorrt.compiler import ProgressLine
@@ -197,11 +198,8 @@ class TensorRTRunner:
     def run(self, **inputs: np.ndarray) -> Mapping[str, np.ndarray]:
         """See Runner.run. Raises LoadError (exit 4) when the GPU fails."""
         self._check_open()
+        check_inputs(inputs, self.inputs)
         for name, array in inputs.items():
-            if name not in self.inputs:
-                raise ValueError(f"no input {name}: this graph takes {', '.join(self.inputs)}")
-            if array.shape != self.inputs[name]:
-                raise ValueError(f"{name} of shape {array.shape}: this graph takes {self.inputs[name]}")
             if not np.can_cast(array.dtype, self._given.arrays[name].dtype, "same_kind"):
                 raise ValueError(
                     f"{name} is {array.dtype}: this graph takes {self._given.arrays[name].dtype}"
