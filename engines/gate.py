@@ -24,7 +24,7 @@ FRAMES = 300
 class Gate:
     """Features of real frames in order, with the resets of the ring among them."""
 
-    features: np.ndarray  # (N, F) float32 raw φ
+    features: np.ndarray  # (N, F) float32 raw φ, as precise as fp16
     starts: np.ndarray  # (N,) bool: the ring was empty before this frame
     feature_version: int
 
@@ -83,12 +83,11 @@ def make_gate(clips: Sequence[Path], out: Path, frames: int = FRAMES) -> Gate:
             f"{', '.join(clip.name for clip in clips)}: a person in {len(recorder.features)} frames only; "
             f"{frames} are needed: give longer clips"
         )
-    gate = Gate(np.stack(recorder.features), np.array(recorder.starts), FEATURE_VERSION)
+    stored = np.stack(recorder.features).astype(np.float16)  # whoever is compared is given the same numbers
+    gate = Gate(stored.astype(np.float32), np.array(recorder.starts), FEATURE_VERSION)
     part = out.with_name(out.name + ".part")
     with part.open("wb") as file:
-        np.savez_compressed(
-            file, features=gate.features, starts=gate.starts, feature_version=gate.feature_version
-        )
+        np.savez_compressed(file, features=stored, starts=gate.starts, feature_version=gate.feature_version)
     part.replace(out)
     return gate
 

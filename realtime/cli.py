@@ -37,6 +37,8 @@ LIMITS = {
     "camera.height": (1, 16384),
     "camera.fps": (1, 1000),
     "camera.fov_deg": (5, 170),
+    "camera.pitch_deg": (-90, 90),
+    "camera.roll_deg": (-180, 180),
     "camera.stale_ms": (10, 1e6),
     "camera.reconnect_first_s": (0.01, 3600),
     "camera.reconnect_max_s": (0.01, 3600),
@@ -206,7 +208,7 @@ def parse(argv: Sequence[str]) -> Config:
     for key, (least, most) in LIMITS.items():
         owner, name, _ = settable_keys(config)[key]
         value = getattr(owner, name)
-        if not least <= value <= most:
+        if value is not None and not least <= value <= most:
             raise ConfigError(f"--set {key}={value:g}: expected {least:g} to {most:g}")
     for key, words in CHOICES.items():
         owner, name, _ = settable_keys(config)[key]

@@ -16,12 +16,17 @@ class CameraConfig:
     fps: float = 30.0
     fourcc: str = "MJPG"
     fov_deg: float = 60.0  # horizontal field of view; turns the weak-perspective camera into metres
+    # How the camera is put up, where that is known (unset: it is not; one of the two set, the other counts as 0):
+    pitch_deg: float | None = None  # > 0: it looks down
+    roll_deg: float | None = None  # > 0: what stands upright leans to the right in the picture
     stale_ms: float = 1000.0  # a camera whose newest frame is older than this counts as gone
     reconnect_first_s: float = 0.5  # pauses between attempts to reconnect grow from here …
     reconnect_max_s: float = 8.0  # … to here
     open_timeout_s: float = 10.0
     buffers: int = 1  # frames a webcam's driver queues; some cameras give half their rate with one: set 2
 
+
+UNSET = "unset"  # value of a setting that may be without one
 
 MIRROR_MODES = ("off", "alternate", "both")
 PERCEPTION_ENGINES = ("auto", "onnxruntime", "tensorrt")
@@ -101,12 +106,12 @@ class Config:
     viewer: ViewerConfig = field(default_factory=ViewerConfig)
 
 
-def settable_keys(config: Any, prefix: str = "") -> dict[str, tuple[Any, str, type]]:
+def settable_keys(config: Any, prefix: str = "") -> dict[str, tuple[Any, str, Any]]:
     """Leaves that `--set` may name: {"camera.width": (owner, attribute, type)}.
 
     Only leaves of the groups: what a flag of its own sets (source, engine, …) is set by that flag.
     """
-    keys: dict[str, tuple[Any, str, type]] = {}
+    keys: dict[str, tuple[Any, str, Any]] = {}
     hints = get_type_hints(type(config))
     for item in fields(config):
         value = getattr(config, item.name)
@@ -134,7 +139,11 @@ def apply_setting(config: Config, assignment: str) -> None:
     setattr(owner, name, _parse(key, text.strip(), kind))
 
 
-def _parse(key: str, text: str, kind: type) -> Any:
+def _parse(key: str, text: str, kind: Any) -> Any:
+    if kind == float | None:
+        if text.lower() == UNSET:
+            return None
+        kind = float
     if kind is bool:
         if text.lower() in ("1", "true", "yes", "on"):
             return True

@@ -11,7 +11,8 @@ the ring starts anew, and the frame is answered like one in which nobody was see
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections import deque
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from realtime.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from realtime.body.smpl import Body
 from realtime.config import Config
 from realtime.errors import ConfigError
-from realtime.features import NOMINAL_DT_S, landmark_features, virtual_camera
+from realtime.features import NOMINAL_DT_S, landmark_features, up_in_ray, virtual_camera
 from realtime.observation import Crop, Detection, Estimate, Observation
 from realtime.ring import Ring
 from realtime.translation import PelvisFilter, focal_length_px, pelvis_in_ray
@@ -33,20 +34,44 @@ REST_DISTANCE_M = 3.0
 FARTHEST_M = 1000.0
 
 
+@dataclass(slots=True)
+class _Turn:
+    """One frame on its way through the estimator."""
+
+    t_ns: int
+    observation: Observation
+    estimate: Estimate | None = None  # None: the network has not spoken of it yet
+
+
 class Estimator:
     """Remembers one person: the ring, the shape, the filtered place, the last pose.
 
     engine is stepped once per frame in which the person is seen. config: `camera.fov_deg`,
     `runtime.ahead_ms`, `translation`. Raises ConfigError for horizons that are no numbers or beyond what the
     engine looks ahead.
+
+    Frames come out as they went in: each once, in order, `delay` frames later (0 for a model without look-ahead).
+    With a delay of 2, a person seen in frames 1 to 4 and gone in frame 5:
+
+        in            1     2     3     4     5     6     7        finish()
+        stepped φ     φ₁    φ₂    φ₃    φ₄    φ₄ φ₄ (again, twice)
+        answered                  1     2     3  4
+        out           -     -     1     2     3     4     5         6  7
+
+    Where the frames after it do not come (somebody is lost for a moment or for good, or is another one, or time
+    breaks), the last φ stands in for them. What was remembered stays as if that had not been.
     """
 
     def __init__(self, engine: Engine, body: Body, config: Config) -> None:
         self.not_finite = 0  # frames whose features or network output held NaN or infinity
+        self.delay = engine.delay
         self._engine = engine
         self._fov_deg = config.camera.fov_deg
         self._horizons_ms = parse_horizons(config.runtime.ahead_ms, engine.horizon_ms)
         self._ring = Ring(engine.receptive_field, engine.feature_dim)
+        self._strayed = False  # the engine has been fed what the ring does not hold
+        self._turns: deque[_Turn] = deque()  # all that were not given out
+        self._open: deque[_Turn] = deque()  # of these, the ones that wait for the network: the newest
         self._pelvis = PelvisFilter(config.translation)
         self._person = 0
         self._betas = np.zeros(10, np.float32)
@@ -55,53 +80,111 @@ class Estimator:
         self._last_is_theirs = False  # the last pose is of the person now in view
         engine.prepare(len(self._horizons_ms), body)
 
-    def update(self, t_ns: int, observation: Observation) -> Estimate:
-        """The body in the frame taken at t_ns. Never raises for what was observed; always finite.
+    def update(self, t_ns: int, observation: Observation) -> Estimate | None:
+        """Take in the frame taken at t_ns; returns the body in the frame `delay` updates before, None where there is
+        none: at the first `delay` updates, also after `finish`.
 
-        States: "warming" until the ring holds 13 frames, then "tracking"; "held" repeats the last pose while
-        the person is briefly unseen; "lost", score 0, repeats it when nobody is there (at first: the rest
-        pose).
+        Never raises for what was observed; always finite. States: "warming" until the ring holds 13 frames, then
+        "tracking"; "held" repeats the last pose while the person is briefly unseen; "lost", score 0, repeats it
+        when nobody is there (at first: the rest pose).
         """
-        if observation.state == "lost":
-            self._forget()
-            return self._repeat(observation)
-        detection, crop = observation.detection, observation.crop
-        if detection is None or crop is None:
-            return self._repeat(observation)
-        if observation.person != self._person:
-            self._meet(observation.person)
-        dt_s = self._start_or_continue(t_ns)
-        estimate = self._estimate(t_ns, dt_s, observation, detection, crop)
-        if estimate is None:
-            self.not_finite += 1
-            self._restart()
-            return self._repeat(observation)
-        self._last, self._last_is_theirs = estimate, True
+        turn = _Turn(t_ns, observation)
+        self._take_in(turn)
+        self._turns.append(turn)
+        return self._given_out() if len(self._turns) > self.delay else None
+
+    def finish(self) -> list[Estimate]:
+        """The bodies in the frames that were not given out yet; for the end, or when no more frame comes for long."""
+        self._answer_open()
+        return [self._given_out() for _ in range(len(self._turns))]
+
+    def _given_out(self) -> Estimate:
+        estimate = self._turns.popleft().estimate
+        assert estimate is not None  # a turn is open for `delay` frames at most
         return estimate
 
-    def _estimate(
-        self, t_ns: int, dt_s: float, observation: Observation, detection: Detection, crop: Crop
-    ) -> Estimate | None:
-        """None where a number is not finite, or the person far beyond what a camera shows."""
-        image_size = np.array(observation.image_size, np.float64)
-        crop_array = np.array((crop.cx, crop.cy, crop.side))
-        features = landmark_features(
+    def _take_in(self, turn: _Turn) -> None:
+        observation = turn.observation
+        detection, crop = observation.detection, observation.crop
+        if observation.state == "lost" or detection is None or crop is None:
+            self._answer_open()
+            if observation.state == "lost":
+                self._forget()
+            turn.estimate = self._repeat(observation)
+            return
+        if observation.person != self._person:
+            self._answer_open()
+            self._meet(observation.person)
+        dt_s = self._start_or_continue(turn.t_ns)
+        features = self._features(observation, detection, crop, dt_s)
+        if not _is_finite(features):
+            self._answer_open()
+            self._open.append(turn)
+            self._give_up()
+            return
+        if self._strayed:
+            self._engine.rebuild(self._ring.window())
+            self._strayed = False
+        self._ring.push(turn.t_ns, features)
+        self._open.append(turn)
+        self._step(features, len(self._open) > self.delay)
+
+    def _features(
+        self, observation: Observation, detection: Detection, crop: Crop, dt_s: float
+    ) -> np.ndarray:
+        """φ (F,) of one frame; dt_s: seconds since the frame before."""
+        return landmark_features(
             detection.landmarks_px,
             detection.world,
             detection.visibility,
-            crop_array,
-            image_size,
+            np.array((crop.cx, crop.cy, crop.side)),
+            np.array(observation.image_size, np.float64),
             self._fov_deg,
             dt_s,
         )
-        if not _is_finite(features):
-            return None
-        self._ring.push(t_ns, features)
+
+    def _step(self, features: np.ndarray, answers: bool) -> None:
+        """One step of the network; `answers`: it speaks of the oldest open frame, not of one that was answered."""
         count = min(self._betas_count + 1, SHAPE_FRAMES)
         output = self._engine.step(features, self._horizons_ms, self._betas, 1.0 / count)
         if not _is_sound(output):
-            return None
-        self._betas, self._betas_count = output.shape, count
+            self._give_up()
+        elif answers:
+            self._betas, self._betas_count = output.shape, count
+            turn = self._open[0]
+            turn.estimate = self._estimate(turn, output)
+            if turn.estimate is None:
+                self._give_up()
+                return
+            self._open.popleft()
+            self._last, self._last_is_theirs = turn.estimate, True
+
+    def _answer_open(self) -> None:
+        """Answer the frames that wait, without those after them: the last φ again and again."""
+        waiting = len(self._open)
+        if not waiting:
+            return
+        features = self._ring.window()[-1].copy()
+        self._strayed = True
+        for left in reversed(range(self.delay)):
+            if self._open:  # else it was given up
+                self._step(features, left < waiting)
+
+    def _give_up(self) -> None:
+        """What the network says is no pose: the frames that wait are answered like ones in which nobody was seen, and
+        the ring starts anew."""
+        self.not_finite += 1
+        self._restart()
+        while self._open:
+            turn = self._open.popleft()
+            turn.estimate = self._repeat(turn.observation)
+
+    def _estimate(self, turn: _Turn, output: EngineOutput) -> Estimate | None:
+        """None where a number is not finite, or the person far beyond what a camera shows."""
+        observation, crop = turn.observation, turn.observation.crop
+        assert crop is not None
+        image_size = np.array(observation.image_size, np.float64)
+        crop_array = np.array((crop.cx, crop.cy, crop.side))
 
         # Joints in the ray frame, relative to the pelvis: with the shape of this frame, as the network
         # projects them, and with the person's own.
@@ -116,7 +199,7 @@ class Estimator:
         in_crop = _ray_to_crop(seen, R_cam_ray, float(half), crop_array, image_size, self._fov_deg)
         if not 0.0 < pelvis[2] < FARTHEST_M:  # false for NaN too
             return None
-        trans = self._pelvis.filter(t_ns, pelvis).astype(np.float32)
+        trans = self._pelvis.filter(turn.t_ns, pelvis).astype(np.float32)
         theta = np.empty(85, np.float32)
         theta[:3] = fit_camera(joints, in_crop)
         poses = np.concatenate((pose[None], output.ahead))  # at once: a call costs more than a pose
@@ -155,12 +238,14 @@ class Estimator:
         dt_s = (t_ns - int(stamps[-1])) / 1e9
         if 0.0 < dt_s <= LONGEST_GAP_S:
             return dt_s
+        self._answer_open()
         self._restart()
         return NOMINAL_DT_S
 
     def _restart(self) -> None:
         self._ring.reset()
         self._engine.reset()
+        self._strayed = False
         self._pelvis.reset()
 
     def _forget(self) -> None:

@@ -5,6 +5,11 @@ centre of the person's crop. Landmarks are projected into it and divided by the 
 the border of a wide picture looks to the network like the same person in the middle. `virtual_camera` gives the
 rotation back. World landmarks are taken as they are: MediaPipe sees only the crop, so they are in that frame already.
 
+    0 ─ 66    image landmarks (33, 2), half crops       199 ─ 202   up, a unit vector; zeros: not known
+    66 ─ 165  world landmarks (33, 3), metres           202         1 where there are appearance features, else 0
+    165 ─ 198 visibility (33,)                          203 ─ 331   appearance features; zeros: none
+    198       pace
+
 Every function takes leading batch dimensions: live it is called with none, training calls it on (B, T).
 """
 
@@ -12,9 +17,13 @@ from __future__ import annotations
 
 import numpy as np
 
-FEATURE_VERSION = 1
+FEATURE_VERSION = 2
 LANDMARKS = 33
-FEATURE_DIM = LANDMARKS * (2 + 3 + 1) + 1
+APPEARANCE_DIM = 128  # of engines/network/appearance.py
+UP = slice(199, 202)  # places in φ
+HAS_APPEARANCE = 202
+APPEARANCE = slice(203, 203 + APPEARANCE_DIM)
+FEATURE_DIM = APPEARANCE.stop
 
 NOMINAL_DT_S = 1.0 / 30.0
 MISSING_VISIBILITY = 0.05  # below this a landmark's place says nothing: it is zeroed, with its visibility
@@ -57,22 +66,52 @@ def normalise_landmarks(
     return turned[..., :2] / depth / half[..., None, None]
 
 
+def up_in_ray(
+    R_cam_ray: np.ndarray, pitch_deg: np.ndarray | float, roll_deg: np.ndarray | float
+) -> np.ndarray:
+    """Against gravity, a unit vector (…, 3) in the ray frame, of a camera that is put up like this.
+
+    R_cam_ray (…, 3, 3) of `virtual_camera`. pitch_deg (…): > 0 looks down. roll_deg (…): > 0 tilts what stands upright
+    to the right in the picture. A level camera's up is (0, −1, 0) in the camera frame.
+    """
+    pitch, roll = np.radians(pitch_deg), np.radians(roll_deg)
+    up = np.stack(
+        np.broadcast_arrays(np.sin(roll), -np.cos(roll) * np.cos(pitch), -np.cos(roll) * np.sin(pitch)), -1
+    )
+    return (up[..., None, :] @ R_cam_ray)[..., 0, :]  # rows: Rᵀ · up
+
+
 def assemble_features(
-    image: np.ndarray, world: np.ndarray, visibility: np.ndarray, dt_s: np.ndarray | float
+    image: np.ndarray,
+    world: np.ndarray,
+    visibility: np.ndarray,
+    dt_s: np.ndarray | float,
+    up: np.ndarray | None = None,
+    z: np.ndarray | None = None,
 ) -> np.ndarray:
     """Normalised landmarks (…, 33, 2), world landmarks (…, 33, 3) metres, visibility (…, 33), seconds since the frame
-    before (…,) → φ (…, FEATURE_DIM) float32. Landmarks that are not finite or hardly visible become zeros."""
+    before (…,), up (…, 3) in the ray frame or None, appearance features (…, 128) or None → φ (…, FEATURE_DIM) float32.
+
+    Landmarks that are not finite or hardly visible become zeros; an up or a z that is not all finite counts as None,
+    row by row.
+    """
     known = (visibility >= MISSING_VISIBILITY) & np.isfinite(image).all(-1) & np.isfinite(world).all(-1)
     seen = np.where(known, visibility, 0.0)
     image = np.where(known[..., None], np.clip(image, -_IMAGE_LIMIT, _IMAGE_LIMIT), 0.0)
     world = np.where(known[..., None], np.clip(world, -_WORLD_LIMIT_M, _WORLD_LIMIT_M), 0.0)
     lead = image.shape[:-2]
     pace = np.log2(np.clip(np.asarray(dt_s), 1e-3, 1.0) / NOMINAL_DT_S)
-    features = np.empty((*lead, FEATURE_DIM), np.float32)
+    features = np.zeros((*lead, FEATURE_DIM), np.float32)
     features[..., :66] = image.reshape(*lead, 66)
     features[..., 66:165] = world.reshape(*lead, 99)
     features[..., 165:198] = seen
     features[..., 198] = np.clip(pace, -2.0, 4.0) / 2.0
+    if up is not None:
+        features[..., UP] = np.where(np.isfinite(up).all(-1, keepdims=True), up, 0.0)
+    if z is not None:
+        given = np.isfinite(z).all(-1)
+        features[..., HAS_APPEARANCE] = given
+        features[..., APPEARANCE] = np.where(given[..., None], z, 0.0)
     return features
 
 
@@ -84,7 +123,9 @@ def landmark_features(
     image_size: np.ndarray,
     fov_deg: float,
     dt_s: np.ndarray | float = NOMINAL_DT_S,
+    up: np.ndarray | None = None,
+    z: np.ndarray | None = None,
 ) -> np.ndarray:
-    """φ (…, FEATURE_DIM) of what perception found: see the two functions above for shapes and units."""
+    """φ (…, FEATURE_DIM) of what perception found: see the functions above for shapes and units."""
     image = normalise_landmarks(landmarks_px, crop, image_size, fov_deg)
-    return assemble_features(image, world, visibility, dt_s)
+    return assemble_features(image, world, visibility, dt_s, up, z)

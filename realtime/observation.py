@@ -33,6 +33,7 @@ class Detection:
     landmarks_px: np.ndarray  # (33, 2) float32, pixels of the full image, BlazePose order
     world: np.ndarray  # (33, 3) float32, metres, mid-hip origin, axes of the camera frame
     visibility: np.ndarray  # (33,) float32 in [0, 1]
+    appearance: np.ndarray | None = None  # (128,) float32: features of the picture itself
     # Only where asked for (--set perception.map=on, perception.mask=on) and the perception has them:
     # (144, 8, 8) float32, the backbone's map of the upright crop; none on frames that were looked at mirrored:
     image_features: np.ndarray | None = None

@@ -51,7 +51,8 @@ def test_every_limit_names_a_setting_and_holds_its_default():
     assert LIMITS.keys() <= keys.keys()
     for key in LIMITS:
         owner, name, _ = keys[key]
-        assert LIMITS[key][0] <= getattr(owner, name) <= LIMITS[key][1]
+        value = getattr(owner, name)
+        assert value is None or LIMITS[key][0] <= value <= LIMITS[key][1]
 
 
 BAD_ARGUMENTS = {
@@ -69,6 +70,8 @@ BAD_ARGUMENTS = {
     "set unknown": (["--set", "camera.widht=3"], "did you mean camera.width"),
     "set wrong type": (["--set", "camera.width=wide"], "camera.width=wide"),
     "set out of range": (["--set", "camera.fov_deg=360"], "camera.fov_deg"),
+    "set pitch out of range": (["--set", "camera.pitch_deg=91"], "camera.pitch_deg=91: expected -90 to 90"),
+    "set pitch no number": (["--set", "camera.pitch_deg=steep"], "camera.pitch_deg=steep"),
     "set divides by zero": (["--set", "bus.image_fps=0"], "bus.image_fps"),
     "set no format": (["--set", "camera.fourcc=MJPEG"], "up to four letters"),
     "sink": (["--sink", "hologram"], "hologram"),
@@ -77,6 +80,12 @@ BAD_ARGUMENTS = {
     "summary folder": (["--summary", "/nowhere/at/all/s.json"], "/nowhere/at/all"),
     "record twice": (["--record", "a.npz", "--record", "./a.npz"], "twice"),
 }
+
+
+def test_a_setting_that_may_be_unset():
+    assert parse([]).camera.pitch_deg is None
+    assert parse(["--set", "camera.pitch_deg=-7.5"]).camera.pitch_deg == -7.5
+    assert parse(["--set", "camera.pitch_deg=3", "--set", "camera.pitch_deg=unset"]).camera.pitch_deg is None
 
 
 def check_told(captured, code, expected_code, words):

@@ -134,6 +134,8 @@ def test_what_is_no_graph_of_ours_is_refused(gate, tmp_path):
     with pytest.raises(LoadError, match="ONNX Runtime cannot run it"):
         run_graph(wider, gate, body)
     with pytest.raises(LoadError, match=f"takes {FEATURE_DIM} features, this program makes 20"):
+        run_graph(asset("model.onnx"), Gate(gate.features, gate.starts, FEATURE_VERSION), body)
+    with pytest.raises(LoadError, match=f"features version {FEATURE_VERSION}, this program makes version 1"):
         run_graph(asset("model.onnx"), gate, body)
 
 

@@ -14,7 +14,7 @@ from realtime.body.rotations import axis_angle_to_matrix
 from realtime.config import Config
 from realtime.errors import ConfigError
 from realtime.estimator import Estimator, fit_camera, parse_horizons
-from realtime.features import FEATURE_DIM, virtual_camera
+from realtime.features import FEATURE_DIM, HAS_APPEARANCE, UP, virtual_camera
 from realtime.messages import PoseMessage
 from realtime.observation import Crop, Detection, Observation
 from realtime.translation import focal_length_px
@@ -218,7 +218,7 @@ def test_the_network_is_told_the_time_between_frames():
     estimator, engine = make()
     for t_ns in (0, 33_333_333, 233_333_333):
         estimator.update(t_ns, seen())
-    paces = [float(features[-1]) for features in engine.features]
+    paces = [float(features[198]) for features in engine.features]
     assert paces[0] == pytest.approx(0.0)
     assert paces[1] == pytest.approx(0.0, abs=1e-3)
     assert paces[2] == pytest.approx(np.log2(6) / 2, abs=1e-3)
@@ -271,6 +271,21 @@ def test_whatever_comes_in_what_goes_out_is_finite(camera, crop, pixel, world, f
         for i in range(2):
             estimate = estimator.update(i * FRAME_NS, observation)
             PoseMessage.from_estimate(estimate, seq=0, frame=0, t_capture_ns=0, body="b", model="m")  # checks
+
+
+TILTS = {(None, None): (0, 0, 0), (90.0, None): (0, 0, -1), (None, 90.0): (1, 0, 0)}  # pitch, roll → up
+
+
+@pytest.mark.parametrize("tilt", TILTS)
+def test_the_network_is_told_of_tilt_and_appearance_where_they_are_known(tilt):
+    config, engine, z = Config(), FixedEngine(), np.arange(128, dtype=np.float32)
+    config.camera.pitch_deg, config.camera.roll_deg = tilt
+    estimator, observation = Estimator(engine, BODY, config), seen()
+    estimator.update(0, observation)
+    estimator.update(FRAME_NS, replace(observation, detection=replace(observation.detection, appearance=z)))
+    assert engine.features[1][UP] == pytest.approx(TILTS[tilt], abs=1e-6)
+    assert not engine.features[0][HAS_APPEARANCE:].any()
+    assert engine.features[1][HAS_APPEARANCE:].tolist() == [1.0, *z]
 
 
 def test_horizons():

@@ -4,7 +4,19 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.features import FEATURE_DIM, landmark_features, normalise_landmarks, virtual_camera
+from realtime.body.rotations import axis_angle_to_matrix
+from realtime.features import (
+    APPEARANCE,
+    FEATURE_DIM,
+    HAS_APPEARANCE,
+    UP,
+    assemble_features,
+    landmark_features,
+    normalise_landmarks,
+    up_in_ray,
+    virtual_camera,
+)
+from training.camera import FRONT
 
 SIZE = np.array([640.0, 480.0])
 
@@ -95,3 +107,57 @@ def test_batches_are_the_single_frames():
                 landmarks[b, t], world[b, t], visibility[b, t], crops[b, t], SIZE, 60.0, dt_s[b, t]
             )
             assert np.allclose(batch[b, t], one, atol=1e-6)
+
+
+def _tilted_camera(pitch_deg: float, roll_deg: float, azimuth_deg: float) -> np.ndarray:
+    """World → camera as training.camera.random_rotation builds it."""
+    axes = np.radians([[pitch_deg, 0.0, 0.0], [0.0, 0.0, roll_deg], [0.0, azimuth_deg, 0.0]])
+    pitch, roll, azimuth = axis_angle_to_matrix(axes)
+    return pitch @ roll @ FRONT @ azimuth
+
+
+@given(st.floats(-90, 90), st.floats(-180, 180), st.floats(-180, 180), st.floats(0, 640), st.floats(0, 480))
+@settings(max_examples=50, deadline=None)
+def test_up_is_where_the_renderer_has_it(pitch_deg, roll_deg, azimuth_deg, cx, cy):
+    R_cam_ray, _ = virtual_camera(np.array([cx, cy, 200.0]), SIZE, 60.0)
+    up_in_camera = _tilted_camera(pitch_deg, roll_deg, azimuth_deg) @ [0.0, 1.0, 0.0]
+    up = up_in_ray(R_cam_ray, pitch_deg, roll_deg)
+    np.testing.assert_allclose(R_cam_ray @ up, up_in_camera, atol=1e-6)
+
+
+def test_signs_of_pitch_and_roll():
+    ahead = np.eye(3)
+    np.testing.assert_allclose(up_in_ray(ahead, 0.0, 0.0), [0.0, -1.0, 0.0], atol=1e-12)
+    assert up_in_ray(ahead, 10.0, 0.0)[2] < 0  # what stands before a camera that looks down leans towards it
+    assert up_in_ray(ahead, 0.0, 10.0)[0] > 0  # to the right
+    batch = up_in_ray(np.stack([ahead, ahead]), np.array([0.0, 10.0]), 0.0)
+    np.testing.assert_allclose(batch[1], up_in_ray(ahead, 10.0, 0.0))
+
+
+def test_up_and_appearance_have_their_places_and_zeros_where_not_known():
+    landmarks, world, visibility = _observed()
+    seen = (landmarks, world, visibility, np.array([250.0, 250.0, 400.0]), SIZE, 60.0)
+    up, z = np.array([0.6, -0.8, 0.0]), np.arange(1.0, 129.0)
+    bare, full = landmark_features(*seen), landmark_features(*seen, up=up, z=z)
+    np.testing.assert_array_equal(bare[:199], full[:199])
+    assert not bare[199:].any()
+    np.testing.assert_allclose(full[199:202], up)
+    assert full[202] == 1.0
+    np.testing.assert_array_equal(full[203:], z)
+    up[1], z[70] = np.nan, np.inf
+    np.testing.assert_array_equal(landmark_features(*seen, up=up, z=z), bare)
+
+
+def test_rows_of_a_batch_may_lack_appearance():
+    rng = np.random.default_rng(3)
+    image, world, visibility = rng.normal(size=(4, 33, 2)), rng.normal(size=(4, 33, 3)), np.ones((4, 33))
+    up, z = rng.normal(size=(4, 3)), rng.normal(size=(4, 128))
+    z[2, 5] = up[1, 0] = np.nan
+    features = assemble_features(image, world, visibility, 1 / 30, up, z)
+    assert features.shape == (4, FEATURE_DIM) == (4, 331)
+    np.testing.assert_array_equal(features[:, HAS_APPEARANCE], [1, 1, 0, 1])
+    assert features[:, APPEARANCE].any(1).tolist() == [True, True, False, True]
+    assert features[:, UP].any(1).tolist() == [True, False, True, True]
+    for row in (0, 3):
+        one = assemble_features(image[row], world[row], visibility[row], 1 / 30, up[row], z[row])
+        np.testing.assert_array_equal(features[row], one)
