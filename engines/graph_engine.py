@@ -55,6 +55,7 @@ class GraphEngine:
         self.model_id = info.model_id
         self.feature_dim = info.feature_dim
         self.receptive_field = info.receptive_field
+        self.delay = info.delay
         self.horizon_ms = info.horizon_ms
         self._check_graph()
         self._is_window = info.form == "window"
@@ -149,6 +150,7 @@ class GraphEngine:
             "feature_dim": self.feature_dim,
             "feature_version": info.feature_version,
             "receptive_field": self.receptive_field,
+            "delay": self.delay,
             "horizon_ms": self.horizon_ms,
             "parameters": info.parameters,
             **({"chosen": self.chosen} if self.chosen else {}),

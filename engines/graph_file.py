@@ -39,6 +39,7 @@ class GraphInfo:
     feature_version: int
     feature_dim: int  # F
     receptive_field: int  # frames
+    delay: int = 0  # frames of look-ahead; files from before there was one do not tell it
     horizon_ms: float
     width: int  # D
     parameters: int
@@ -70,8 +71,9 @@ def graph_info(
         found = metadata.get("format", "none")
         raise LoadError(f"{path}: not a graph of this program (format {found!r}); {_NEXT_STEP}")
     try:
-        values: dict[str, Any] = {item.name: metadata[item.name] for item in fields(GraphInfo)}
-        for name in ("feature_version", "feature_dim", "receptive_field", "width", "parameters"):
+        known = {"delay": "0", **metadata}
+        values: dict[str, Any] = {item.name: known[item.name] for item in fields(GraphInfo)}
+        for name in ("feature_version", "feature_dim", "receptive_field", "delay", "width", "parameters"):
             values[name] = int(values[name])
         values["horizon_ms"] = float(values["horizon_ms"])
         values["joint_names"] = tuple(json.loads(values["joint_names"]))
@@ -79,7 +81,9 @@ def graph_info(
         info = GraphInfo(**values)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise LoadError(f"{path}: damaged metadata ({error}); {_NEXT_STEP}") from None
-    if not (info.receptive_field > 0 and info.feature_dim > 0 and 0 <= info.horizon_ms < math.inf):
+    if not (
+        0 <= info.delay < info.receptive_field and info.feature_dim > 0 and 0 <= info.horizon_ms < math.inf
+    ):
         raise LoadError(f"{path}: damaged metadata (a size that cannot be); {_NEXT_STEP}")
     if info.form not in FORMS or info.precision not in PRECISIONS:
         kind = f"form {info.form!r}, precision {info.precision!r}"

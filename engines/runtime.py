@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EngineOutput:
-    """What the network says about one frame. float32; K horizons, D channels. Rotations in SMPL's order.
+    """What the network says about one frame, the one `delay` steps back. float32; K horizons, D channels.
+    Rotations in SMPL's order.
 
     The arrays are the caller's: later steps leave them as they are.
     """
@@ -36,6 +37,7 @@ class Engine(Protocol):
     model_id: str
     feature_dim: int  # F
     receptive_field: int  # frames
+    delay: int  # frames of look-ahead: a step answers for the frame so many steps before
     horizon_ms: float  # largest |Δt| that may be asked for
 
     def prepare(self, horizons: int, body: Body | None = None) -> None:

@@ -67,6 +67,9 @@ class Estimator:
         self.delay = engine.delay
         self._engine = engine
         self._fov_deg = config.camera.fov_deg
+        pitch_deg, roll_deg = config.camera.pitch_deg, config.camera.roll_deg
+        is_known = pitch_deg is not None or roll_deg is not None
+        self._tilt_deg = (pitch_deg or 0.0, roll_deg or 0.0) if is_known else None
         self._horizons_ms = parse_horizons(config.runtime.ahead_ms, engine.horizon_ms)
         self._ring = Ring(engine.receptive_field, engine.feature_dim)
         self._strayed = False  # the engine has been fed what the ring does not hold
@@ -133,14 +136,22 @@ class Estimator:
         self, observation: Observation, detection: Detection, crop: Crop, dt_s: float
     ) -> np.ndarray:
         """φ (F,) of one frame; dt_s: seconds since the frame before."""
+        image_size = np.array(observation.image_size, np.float64)
+        crop_array = np.array((crop.cx, crop.cy, crop.side))
+        up = None
+        if self._tilt_deg is not None:
+            R_cam_ray, _ = virtual_camera(crop_array, image_size, self._fov_deg)
+            up = up_in_ray(R_cam_ray, *self._tilt_deg)
         return landmark_features(
             detection.landmarks_px,
             detection.world,
             detection.visibility,
-            np.array((crop.cx, crop.cy, crop.side)),
-            np.array(observation.image_size, np.float64),
+            crop_array,
+            image_size,
             self._fov_deg,
             dt_s,
+            up,
+            detection.appearance,
         )
 
     def _step(self, features: np.ndarray, answers: bool) -> None:

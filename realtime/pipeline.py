@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import engines
@@ -16,9 +18,9 @@ from realtime.body.smpl import load_body
 from realtime.bus.publisher import Publisher
 from realtime.camera import open_feed
 from realtime.config import Config
-from realtime.estimator import Estimator
+from realtime.estimator import LONGEST_GAP_S, Estimator
 from realtime.messages import MessageError, PoseMessage, encode_pose
-from realtime.observation import Estimate, Frame
+from realtime.observation import Estimate, Frame, Observation
 from realtime.perception import make_perception
 from realtime.perception.tracking import Tracker
 from realtime.pictures import PictureSender
@@ -64,6 +66,17 @@ def run(config: Config) -> Summary:
     return summary
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A frame that the estimator has taken in and not yet given out: at most as many as the model looks ahead."""
+
+    frame: Frame
+    observation: Observation
+    perception_start_ns: int
+    perception_end_ns: int
+    perception_own_ns: int | None
+
+
 class Stream:
     """The stages of one run and the loop over them."""
 
@@ -92,6 +105,7 @@ class Stream:
         for path in config.record:
             self.recorders.append(self._recorder(Path(path)))
         self.tally = Tally()
+        self.taken: deque[Taken] = deque()
         self.processed = 0
         self.invalid = 0  # frames whose numbers may not go out
         self.estimate: Estimate | None = None  # the last one published
@@ -106,19 +120,42 @@ class Stream:
             report.turn()
             seen = self.view.next(TURN_S)
             if seen is None:
+                self._end_silence()
                 continue
             frame, observation = seen
+            self._take(frame, observation)
             estimate = self.estimator.update(frame.t_capture_ns, observation)
-            estimated_ns = time.monotonic_ns()
             self.processed += 1
-            if not self._publish(frame, estimate):
-                continue
-            self._count(frame, estimate, estimated_ns, time.monotonic_ns())
-            for recorder in self.recorders:
-                recorder.append(frame, estimate)
-            self.pictures.offer(frame, observation, estimate.state)
+            if estimate is not None:  # else: the model looks ahead
+                self._give(estimate, self.view.perception_end_ns)
+        self._give_rest()
         report.turn()
         return ended_by
+
+    def _take(self, frame: Frame, observation: Observation) -> None:
+        view = self.view
+        own_ns = getattr(view.perception, "own_time_ns", None)
+        self.taken.append(Taken(frame, observation, view.perception_start_ns, view.perception_end_ns, own_ns))
+
+    def _give(self, estimate: Estimate, complete_ns: int) -> None:
+        """Send the estimate of the oldest frame taken in. complete_ns: when nothing more was to be waited for."""
+        taken, estimated_ns = self.taken.popleft(), time.monotonic_ns()
+        if not self._publish(taken.frame, estimate):
+            return
+        self._count(taken, estimate, complete_ns, estimated_ns, time.monotonic_ns())
+        for recorder in self.recorders:
+            recorder.append(taken.frame, estimate)
+        self.pictures.offer(taken.frame, taken.observation, estimate.state)
+
+    def _give_rest(self) -> None:
+        complete_ns = time.monotonic_ns()
+        for estimate in self.estimator.finish():
+            self._give(estimate, complete_ns)
+
+    def _end_silence(self) -> None:
+        """Where a camera falls silent, the frames whose look-ahead does not come are not kept back any longer."""
+        if self.taken and time.monotonic_ns() - self.taken[-1].frame.t_arrival_ns > LONGEST_GAP_S * 1e9:
+            self._give_rest()
 
     def _wait_for_sinks(self, stop: StopRequest) -> None:
         """Let the sinks join before every frame of a file is sent past them. Live, nothing waits for anybody."""
@@ -161,13 +198,16 @@ class Stream:
         self.publisher.publish(data)
         return True
 
-    def _count(self, frame: Frame, estimate: Estimate, estimated_ns: int, sent_ns: int) -> None:
+    def _count(
+        self, taken: Taken, estimate: Estimate, complete_ns: int, estimated_ns: int, sent_ns: int
+    ) -> None:
         self.estimate = estimate
         stamps = Stamps(
-            arrival_ns=frame.t_arrival_ns,
-            perception_start_ns=self.view.perception_start_ns,
-            perception_end_ns=self.view.perception_end_ns,
-            perception_own_ns=getattr(self.view.perception, "own_time_ns", None),
+            arrival_ns=taken.frame.t_arrival_ns,
+            perception_start_ns=taken.perception_start_ns,
+            perception_end_ns=taken.perception_end_ns,
+            perception_own_ns=taken.perception_own_ns,
+            complete_ns=complete_ns,
             estimated_ns=estimated_ns,
             sent_ns=sent_ns,
         )

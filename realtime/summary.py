@@ -22,6 +22,7 @@ STAGES = (
     "wait",  # arrival → perception takes it up
     "perception",
     "perception_own",  # of it, the networks with what is before and behind them (or MediaPipe's call), where it is told
+    "look_ahead",  # waiting for the frames after it; only of a model that wants them
     "estimate",  # features, ring, network, body, metres
     "publish",  # encoding and handing to the bus
     "features_to_sent",  # estimate + publish
@@ -65,6 +66,9 @@ class Stamps:
     perception_start_ns: int
     perception_end_ns: int
     perception_own_ns: int | None
+    complete_ns: (
+        int  # when the last frame that its estimate waited for was perceived; itself, without look-ahead
+    )
     estimated_ns: int
     sent_ns: int
 
@@ -85,12 +89,14 @@ class Tally:
         for stage, start_ns, end_ns in (
             ("wait", stamps.arrival_ns, stamps.perception_start_ns),
             ("perception", stamps.perception_start_ns, stamps.perception_end_ns),
-            ("estimate", stamps.perception_end_ns, stamps.estimated_ns),
+            ("estimate", stamps.complete_ns, stamps.estimated_ns),
             ("publish", stamps.estimated_ns, stamps.sent_ns),
-            ("features_to_sent", stamps.perception_end_ns, stamps.sent_ns),
+            ("features_to_sent", stamps.complete_ns, stamps.sent_ns),
             ("capture_to_publish", stamps.arrival_ns, stamps.sent_ns),
         ):
             self.stages[stage].add((end_ns - start_ns) / 1e6)
+        if stamps.complete_ns > stamps.perception_end_ns:
+            self.stages["look_ahead"].add((stamps.complete_ns - stamps.perception_end_ns) / 1e6)
         if stamps.perception_own_ns is not None:
             self.stages["perception_own"].add(stamps.perception_own_ns / 1e6)
         self.states[state] += 1

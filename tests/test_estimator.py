@@ -31,7 +31,7 @@ class FixedEngine:
     """Says what it is told to say; counts resets and the frames since."""
 
     name, device, model_id = "fixed", "none", "fixed"
-    feature_dim, receptive_field, horizon_ms = FEATURE_DIM, 13, 200.0
+    feature_dim, receptive_field, delay, horizon_ms = FEATURE_DIM, 13, 0, 200.0
 
     def __init__(self):
         rng = np.random.default_rng(3)

@@ -9,9 +9,10 @@ import pytest
 from realtime.summary import STAGES, Samples, Stamps, Summary, Tally, plain
 
 
-def stamps(start_ns=0, own_ns=15_000_000):
-    perception_start, perception_end, estimated, sent = (start_ns + ms * 1_000_000 for ms in (2, 22, 25, 26))
-    return Stamps(start_ns, perception_start, perception_end, own_ns, estimated, sent)
+def stamps(start_ns=0, own_ns=15_000_000, look_ahead_ms=0):
+    times_ms = (2, 22, *(look_ahead_ms + ms for ms in (22, 25, 26)))
+    perception_start, perception_end, *later = (start_ns + ms * 1_000_000 for ms in times_ms)
+    return Stamps(start_ns, perception_start, perception_end, own_ns, *later)
 
 
 def test_percentiles_are_numpys():
@@ -56,6 +57,7 @@ def test_stages_states_and_rate():
         "wait": 2.0,
         "perception": 20.0,
         "perception_own": 15.0,
+        "look_ahead": None,
         "estimate": 3.0,
         "publish": 1.0,
         "features_to_sent": 4.0,
@@ -71,6 +73,14 @@ def test_a_perception_that_does_not_tell_its_own_time_leaves_that_stage_empty():
     tally.add(stamps(own_ns=None), "lost")
     assert tally.stages["perception_own"].count == 0
     assert tally.stages["perception"].count == 1
+
+
+def test_waiting_for_later_frames_is_latency_and_no_work():
+    tally = Tally()
+    tally.add(stamps(look_ahead_ms=200), "tracking")
+    p50 = {name: tally.stages[name].report()["p50"] for name in STAGES}
+    assert (p50["look_ahead"], p50["estimate"], p50["features_to_sent"]) == (200.0, 3.0, 4.0)
+    assert p50["capture_to_publish"] == 226.0
 
 
 def summary(**changes):

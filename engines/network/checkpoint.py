@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
-from torch import Tensor
+from torch import Tensor, nn
 
 from engines.network.config import NetworkConfig
 from engines.network.model import HMMRLive
@@ -28,17 +28,22 @@ def save(model: HMMRLive, path: Path, provenance: dict[str, Any], half: bool = F
     stored as fp16; vectors (statistics, biases, norms, mean Θ) stay fp32. Raises ValueError, naming the
     tensor, for values that are not finite or do not fit.
     """
-    tensors: dict[str, Tensor] = {}
-    for name, tensor in model.state_dict().items():
-        stored = tensor.detach().cpu().to(torch.float16 if half and tensor.dim() > 1 else torch.float32)
-        if not bool(torch.isfinite(stored).all()):
-            raise ValueError(f"{name}: not finite as {stored.dtype}; not saved")
-        tensors[name] = stored.contiguous()
     metadata = {
         "format": FORMAT,
         "config": json.dumps(dataclasses.asdict(model.config)),
         "provenance": json.dumps(provenance),
     }
+    write_weights(model, path, metadata, half)
+
+
+def write_weights(module: nn.Module, path: Path, metadata: dict[str, str], half: bool) -> None:
+    """Weights and buffers of any module, with metadata; half and errors as in `save`."""
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in module.state_dict().items():
+        stored = tensor.detach().cpu().to(torch.float16 if half and tensor.dim() > 1 else torch.float32)
+        if not bool(torch.isfinite(stored).all()):
+            raise ValueError(f"{name}: not finite as {stored.dtype}; not saved")
+        tensors[name] = stored.contiguous()
     part = path.with_name(path.name + ".part")
     part.write_bytes(to_bytes(tensors, metadata))  # save_file would make it readable for its owner alone
     part.replace(path)
@@ -54,7 +59,7 @@ def load_checkpoint(
     when it was trained on another φ, when a tensor is missing, extra or of another shape (naming it), and
     when a weight is not finite.
     """
-    metadata, tensors = _read(path)
+    metadata, tensors = read_weights(path, _NEXT_STEP)
     config, provenance = _read_metadata(path, metadata)
     if feature_version not in (None, config.feature_version):
         raise LoadError(
@@ -68,23 +73,25 @@ def load_checkpoint(
     # Shapes are compared on the meta device first: a wrong configuration then allocates nothing.
     with torch.device("meta"):
         expected = HMMRLive(config).state_dict()
-    _compare(path, expected, tensors)
+    check_weights(path, expected, tensors, _NEXT_STEP)
     model = HMMRLive(config)
     model.load_state_dict(tensors)
     return model.eval(), provenance
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def read_weights(path: Path, next_step: str) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of a safetensors file. Raises LoadError, which ends in `next_step`, for one that cannot be
+    read."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
-        raise LoadError(f"{path}: no such file; {_NEXT_STEP}") from None
+        raise LoadError(f"{path}: no such file; {next_step}") from None
     except SafetensorError as error:
-        raise LoadError(f"{path}: not a safetensors file, or cut off ({error}); {_NEXT_STEP}") from None
+        raise LoadError(f"{path}: not a safetensors file, or cut off ({error}); {next_step}") from None
     except OSError as error:
-        raise LoadError(f"{path}: cannot be read ({error}); {_NEXT_STEP}") from None
+        raise LoadError(f"{path}: cannot be read ({error}); {next_step}") from None
 
 
 def _read_metadata(path: Path, metadata: dict[str, str]) -> tuple[NetworkConfig, dict[str, Any]]:
@@ -101,7 +108,9 @@ def _read_metadata(path: Path, metadata: dict[str, str]) -> tuple[NetworkConfig,
     return config, provenance
 
 
-def _compare(path: Path, expected: dict[str, Tensor], found: dict[str, Tensor]) -> None:
+def check_weights(path: Path, expected: dict[str, Tensor], found: dict[str, Tensor], next_step: str) -> None:
+    """Raises LoadError, naming the tensors, where those found are not those expected in name, shape, kind and
+    finiteness; it ends in `next_step`."""
     problems = [f"{name} is missing" for name in expected.keys() - found.keys()]
     problems += [f"{name} is unknown" for name in found.keys() - expected.keys()]
     for name in expected.keys() & found.keys():
@@ -115,4 +124,4 @@ def _compare(path: Path, expected: dict[str, Tensor], found: dict[str, Tensor]) 
     if problems:
         more = len(problems) - _LISTED
         listed = "; ".join(sorted(problems)[:_LISTED]) + (f"; and {more} more" if more > 0 else "")
-        raise LoadError(f"{path}: {listed}\n{_NEXT_STEP}")
+        raise LoadError(f"{path}: {listed}\n{next_step}")

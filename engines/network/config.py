@@ -34,6 +34,7 @@ class NetworkConfig:
     iterations: int = 3  # of the iterative regressor
     horizon_ms: float = 200.0  # largest |Δt| of fΔt (HMMR: 5 frames at 25 fps)
     dropout: float = 0.1  # in the heads, training only (HMMR: 0.5 at width 1024)
+    delay: int = 0  # frames of look-ahead: with frame t it answers for frame t − delay (files without it: 0)
 
     def __post_init__(self) -> None:
         for name in ("feature_dim", "width", "head_width", "blocks", "groups", "iterations"):
@@ -60,6 +61,10 @@ class NetworkConfig:
             raise ValueError(f"horizon_ms must lie in (0, 10000], not {self.horizon_ms!r}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must lie in [0, 1), not {self.dropout!r}")
+        if type(self.delay) is not int or not 0 <= self.delay < self.receptive_field:
+            raise ValueError(
+                f"delay must be an integer from 0 to {self.receptive_field - 1}, not {self.delay!r}"
+            )
 
     @property
     def receptive_field(self) -> int:

@@ -63,12 +63,17 @@ class HMMRLive(nn.Module):
         a      0    1/12  2/12 ···  11/12   1     1
 
     A person appears from the single-frame guess, and nothing jumps when the ring becomes full.
+
+    With a delay (look-ahead), frame t brings the answer for frame t − delay; the first `delay` frames after a
+    start bring none. n counts the frames seen all the same: the first answer, at n = delay + 1, is half the
+    encoder's with a delay of 6.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
         self.receptive_field = config.receptive_field
+        self.delay = config.delay
         self.embed = FeatureEmbedding(config)
         self.encoder = CausalTemporalEncoder(config)
         self.hallucinator = Hallucinator(config)

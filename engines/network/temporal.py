@@ -82,22 +82,25 @@ class ResidualBlock(nn.Module):
 
 
 class CausalTemporalEncoder(nn.Module):
-    """Three residual blocks of two causal convolutions: 13 frames in view, no look-ahead.
+    """Three residual blocks of two causal convolutions: 13 frames in view.
 
-        φ      t−12 ················· t−2  t−1   t
-               └──────────┬──────────────────────┘
-        Φ                 └───────────────────►  t        receptive_field 13, delay 0
+        φ      t−12 ············ t−6 ··· t−2  t−1   t
+               └──────────┬─────────────────────────┘
+        Φ                 ├──────────────────────►  t        receptive_field 13, delay 0: no look-ahead
+                          └──────► t−6                       receptive_field 13, delay 6
+
+    The delay is what Φ was trained to tell of; it changes nothing in the computation: with frame t comes the Φ of
+    frame t − delay, and whoever steps it knows which frame that was.
 
     `forward` on a clip and `step` frame by frame give the same Φ: the norm sees one frame at a time, and the
     zero padding is inserted after norm and ReLU, where an all-zero initial state stands for it exactly.
     """
 
-    delay = 0
-
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.width = config.width
         self.receptive_field = config.receptive_field
+        self.delay = config.delay
         self.blocks = nn.ModuleList(ResidualBlock(config.width, config.groups) for _ in range(config.blocks))
 
     def forward(self, features: Tensor, age: Tensor | None = None) -> Tensor:
