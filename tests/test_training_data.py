@@ -16,10 +16,14 @@ from training.augment import MotionBank
 from training.crops import keypoint_crops, smooth_crops
 from training.dataset import TrainingData
 from training.fit import rescale_strip
+from training.motion_tier import MotionTier
 from training.metrics import knee_flexion_deg
 from training.motion import Clip, load_clips, mirror, straighten_knees
-from training.noise import NoiseModel, ObservedTake, first_markers, fit_markers, fit_noise, project
-from training.synthesis import stage
+from training.noise import NoiseModel, first_markers, fit_markers, fit_noise, project
+from training.observe import LOOKS, ObservedTake
+from training.reach import reach
+from training.staging import stage
+from training.take_tier import TakeTier
 
 
 def _clip(frames: int = 120, seed: int = 0) -> Clip:
@@ -40,7 +44,7 @@ def body():
 
 
 def _observed(body, seed: int = 0) -> ObservedTake:
-    """A take that MediaPipe saw perfectly, but for markers 1 cm off and an even noise."""
+    """A take that BlazePose saw perfectly, in every look."""
     rng = np.random.default_rng(seed)
     take = stage(_clip(seed=seed), 0, 90, rng)
     joints, transforms = forward_kinematics(body, take.rotations, take.betas)
@@ -51,11 +55,17 @@ def _observed(body, seed: int = 0) -> ObservedTake:
     markers = first_markers()
     placed = markers.place(joints, transforms)
     pixels = project(placed, np.repeat(size[None], 90, 0), np.full(90, take.camera.fov_deg))
+    world = placed - placed.mean(axis=1, keepdims=True)
     return ObservedTake(
-        take.clip, take.rotations, take.trans, take.betas, size, take.camera.fov_deg,
-        pixels.astype(np.float32), (placed - placed.mean(axis=1, keepdims=True)).astype(np.float32),
-        np.full((90, 33), 0.95, np.float32), np.ones(90, bool), joints, transforms,
+        None, take.clip, take.rotations, take.trans, take.betas, take.camera.R, size, take.camera.fov_deg, take.t_s,
+        _every_look(pixels), _every_look(world), np.full((90, len(LOOKS), 33), 0.95, np.float32),
+        np.ones(90, bool), joints, transforms,
     )  # fmt: skip
+
+
+def _every_look(values: np.ndarray) -> np.ndarray:
+    """(T, 33, …) → (T, K, 33, …) float32."""
+    return np.repeat(values[:, None], len(LOOKS), axis=1).astype(np.float32)
 
 
 def test_batched_crops_are_those_of_the_live_path():
@@ -123,10 +133,12 @@ def test_markers_are_found_again(body):
 def _with_offset(take: ObservedTake, markers, offset: np.ndarray) -> np.ndarray:
     moved = type(markers)(markers.seat, markers.carrier, markers.offset + offset)
     frames = len(take.trans)
-    return project(
-        moved.place(take.joints, take.transforms),
-        np.repeat(take.image_size[None], frames, 0),
-        np.full(frames, take.fov_deg),
+    return _every_look(
+        project(
+            moved.place(take.joints, take.transforms),
+            np.repeat(take.image_size[None], frames, 0),
+            np.full(frames, take.fov_deg),
+        )
     )
 
 
@@ -143,8 +155,12 @@ def test_batches_have_their_truth_in_the_ray_frame(body):
     takes = [_observed(body, seed) for seed in range(3)]
     noise = fit_noise(takes, first_markers())
     bank = MotionBank([_clip(seed=seed) for seed in range(3)])
-    data = TrainingData(body, bank, noise, takes, batch=8, frames=16, rendered_share=0.5, seed=0)
-    batch = next(iter(data))
+    rng = np.random.default_rng(0)
+    tiers = [
+        (MotionTier(body, bank, noise, 16, rng), 0.5),
+        (TakeTier(takes, first_markers(), 16, rng), 0.5),
+    ]
+    batch = next(iter(TrainingData(tiers, 8)))
     assert batch.features.shape[:2] == (8, 16)
     image, visibility = batch.features[..., :66].reshape(8, 16, 33, 2), batch.features[..., 165:198]
     for landmark, joint in ((25, "left_knee"), (26, "right_knee"), (13, "left_elbow"), (14, "right_elbow")):
@@ -153,12 +169,33 @@ def test_batches_have_their_truth_in_the_ray_frame(body):
             image[..., landmark, :] - batch.keypoints[..., JOINT_NAMES.index(joint), :], axis=-1
         )
         assert np.median(apart[seen]) < 0.01
+    # Nearly half of the windows may have left and right exchanged for a spell, or landmarks lost: hence the medians.
+    apart = np.linalg.norm(image - batch.landmarks, axis=-1)[visibility > 0]
+    assert np.median(apart) < 1e-5
+    assert np.all(batch.has_3d == 1.0)
     # And the rotations are those of the ray frame: the body posed by them projects onto the same keypoints.
     joints, _ = forward_kinematics(body, batch.rotations, np.repeat(batch.betas[:, None], 16, axis=1))
     flat = joints[..., :2] - joints[..., :2].mean(axis=2, keepdims=True)
     seen = batch.keypoints - batch.keypoints.mean(axis=2, keepdims=True)
     scale = (flat * seen).sum((2, 3), keepdims=True) / (flat**2).sum((2, 3), keepdims=True)
     assert np.abs(scale * flat - seen).mean() < 0.05  # what perspective leaves over
+
+
+def test_a_limb_reaches_where_it_is_told_and_nothing_else_moves(body):
+    rotations = _clip().rotations
+    direction = np.array([0.36, 0.48, -0.8])
+    share = np.linspace(0.0, 1.0, len(rotations))
+    for limb, following in (("right_shoulder", "right_elbow"), ("left_hip", "left_knee")):
+        reached = reach(rotations, limb, direction, share, straight=0.0)
+        before, _ = forward_kinematics(body, rotations, np.zeros(10, np.float32))
+        after, _ = forward_kinematics(body, reached, np.zeros(10, np.float32))
+        a, b = JOINT_NAMES.index(limb), JOINT_NAMES.index(following)
+        bone = after[-1, b] - after[-1, a]
+        # The bones of the scanned body lie within a few degrees of the T-pose's axes.
+        assert bone @ direction / np.linalg.norm(bone) > np.cos(np.radians(12.0))
+        others = [joint for joint in range(24) if limb.split("_")[0] not in JOINT_NAMES[joint]]
+        assert np.allclose(after[:, others], before[:, others], atol=1e-5)
+        assert np.allclose(reached[0], rotations[0], atol=1e-5)
 
 
 def test_absent_motion_says_what_to_do(tmp_path):

@@ -11,8 +11,7 @@ import numpy as np
 
 from realtime.body.rotations import axis_angle_to_matrix, matrix_to_rotation_6d, rotation_6d_to_matrix
 from realtime.body.skeleton import JOINT_NAMES
-from training.motion import Clip, mirror
-from training.synthesis import MAX_DRIFT_M, clip_weights
+from training.motion import Clip, clip_weights, held_near, mirror
 
 
 def _indices(*names: str) -> np.ndarray:
@@ -25,7 +24,12 @@ TORSO = _indices("spine1", "spine2", "spine3", "neck", "head")
 
 # How often each kind of change is made, and how strong it is.
 P_OTHER_ARMS, P_OTHER_TORSO, P_OTHER_LEGS = 0.45, 0.3, 0.2
-P_POSE_PAIR = 0.15  # MVIPER: swing between two far poses
+P_POSE_PAIR = 0.2  # MVIPER: from one clip to another by the farthest pair of their poses
+PAIR_CANDIDATES, PAIR_SPREAD_FRAMES = (
+    24,
+    150,
+)  # poses of each clip that are compared, and over how many frames
+PAIR_SPEED_RAD = 0.22  # per frame: rms over the joints that the way between the poses takes
 P_STRAIGHT_LEGS = 0.12  # the capture hardly knows a person who just stands
 P_ARMS_DOWN = 0.06
 P_MIRROR, P_REVERSE = 0.5, 0.2
@@ -41,6 +45,7 @@ class Window:
     rotations: np.ndarray  # (T, 24, 3, 3)
     ahead: np.ndarray  # (T, 24, 3, 3) at t + dt_ahead
     trans: np.ndarray  # (T, 3), about the origin
+    name: str  # of the clip it began as
 
 
 class MotionBank:
@@ -50,6 +55,7 @@ class MotionBank:
         self._rows = [matrix_to_rotation_6d(clip.rotations).astype(np.float32) for clip in clips]
         self._trans = [clip.trans.astype(np.float32) for clip in clips]
         self._weights = clip_weights(clips)
+        self._names = [clip.name for clip in clips]
 
     def _draw(self, rng: np.random.Generator, span: float) -> tuple[int, float]:
         """A clip, and a first time (frames) in it that leaves room for `span` frames where the clip is long enough."""
@@ -58,9 +64,9 @@ class MotionBank:
         return index, float(rng.uniform(0.0, room)) if room > 0 else 0.0
 
     def window(self, times: np.ndarray, ahead: np.ndarray, rng: np.random.Generator) -> Window:
-        """times (T,) and ahead (T,) in frames of the capture (30 fps), from 0."""
-        span = float(max(times.max(), ahead.max()))
+        """times (T,) and ahead (any number, may be none) in frames of the capture (30 fps), from 0."""
         both = np.concatenate([times, ahead])
+        span = float(both.max())
         if rng.uniform() < P_REVERSE:
             both = span - both
         index, first = self._draw(rng, span)
@@ -87,22 +93,31 @@ class MotionBank:
         if rng.uniform() < P_MIRROR:
             rotations = mirror(rotations)
             trans = trans * np.array([-1.0, 1.0, 1.0], np.float32)
-        trans = trans - trans.mean(axis=0)
-        trans = trans * min(1.0, MAX_DRIFT_M / max(float(np.abs(trans[:, [0, 2]]).max()), 1e-6))
         count = len(times)
-        return Window(rotations[:count], rotations[count:], trans)
+        return Window(rotations[:count], rotations[count:], held_near(trans), self._names[index])
 
     def _pose_pair(self, rows: np.ndarray, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Swing smoothly between two single poses; the root stays as it moves."""
-        poses = []
+        """One clip up to a pose A, the way to B, another clip from B on: A and B are the farthest pair of some poses
+        of both (MVIPER §3); the longer the way, the more frames. The root stays as it moves. rows (T, 24, 6) at times
+        (T,)."""
+        clips, poses, places = [], [], []
         for _ in range(2):
-            index, first = self._draw(rng, 0.0)
-            poses.append(_sample(self._rows[index], np.array([first]))[0])
-        period = rng.uniform(20.0, 110.0)
-        share = 0.5 - 0.5 * np.cos(2.0 * np.pi * (times / period + rng.uniform()))
-        swung = poses[0] + share[:, None, None] * (poses[1] - poses[0])
-        swung[:, 0] = rows[:, 0]
-        return swung.astype(np.float32)
+            index, first = self._draw(rng, PAIR_SPREAD_FRAMES)
+            at = first + np.sort(rng.uniform(0.0, PAIR_SPREAD_FRAMES, PAIR_CANDIDATES))
+            clips.append(self._rows[index])
+            places.append(at)
+            poses.append(_sample(self._rows[index], at))
+        apart = ((poses[0][:, None, 1:] - poses[1][None, :, 1:]) ** 2).sum(axis=-1).mean(axis=-1)
+        a, b = np.unravel_index(int(apart.argmax()), apart.shape)
+        # Half the squared distance of two rotations in 6-D is about the squared angle between them.
+        frames = max(6.0, float(np.sqrt(apart[a, b] / 2.0)) / PAIR_SPEED_RAD * np.exp(rng.normal(0.0, 0.4)))
+        start = rng.uniform(times.min() - 0.5 * frames, times.max())
+        share = np.clip((times - start) / frames, 0.0, 1.0)[:, None, None]
+        before = _sample(clips[0], places[0][a] + np.minimum(times - start, 0.0))
+        after = _sample(clips[1], places[1][b] + np.maximum(times - start - frames, 0.0))
+        joined = before + share * share * (3.0 - 2.0 * share) * (after - before)
+        joined[:, 0] = rows[:, 0]
+        return joined.astype(np.float32)
 
 
 def _sample(rows: np.ndarray, times: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from realtime.body.smpl import load_body
 from training.camera import FRONT, PinholeCamera
 from training.motion import DEFAULT_MOTION, FPS, load_clips
 from training.render import PersonRenderer
-from training.synthesis import Take
+from training.staging import Take
 
 WIDTH, HEIGHT, FOV_DEG = 640, 480, 60.0  # the field of view that the program assumes
 DISTANCE_M = 2.6
@@ -37,7 +37,7 @@ def demo_take(clip, seconds: float) -> Take:
     path = (clip.trans[:frames] - clip.trans[:frames].mean(axis=0)) @ R.T
     camera = PinholeCamera(R, np.zeros(3), WIDTH, HEIGHT, FOV_DEG)
     trans = (path + np.array([0.05, 0.1, DISTANCE_M])).astype(np.float32)
-    return Take(clip.name, rotations, trans, np.zeros(10, np.float32), camera)
+    return Take(clip.name, rotations, trans, np.zeros(10, np.float32), camera, np.arange(frames) / FPS)
 
 
 def main() -> None:

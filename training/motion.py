@@ -22,6 +22,8 @@ FPS = 30.0
 IMPRECISE_SOURCES = ("dm15", "neo30")
 MAX_GLITCHES = 3  # clips with more frames faster than 1500 deg/s than this are left out of evaluation
 
+MAX_DRIFT_M = 0.6  # people before a webcam stay before it: larger paths are scaled down
+
 _KNEE_FLOOR_PERCENTILE = 5.0
 _KNEE_FLOOR_MARGIN_RAD = np.radians(2.0)
 
@@ -127,3 +129,21 @@ def mirror(rotations: np.ndarray) -> np.ndarray:
     """(…, 24, 3, 3) of the person in a mirror that stands across his x axis."""
     flip = np.diag(np.array([-1.0, 1.0, 1.0], np.float32))
     return flip @ rotations[..., SWAP_SIDES, :, :] @ flip
+
+
+def clip_weights(clips: list[Clip]) -> np.ndarray:
+    """(clips,) probability of each: by the root of its length, shared within its subject, so that the hours of one
+    dance do not drown the rest."""
+    length = np.array([len(clip.trans) for clip in clips], float)
+    subjects = np.array([clip.subject for clip in clips])
+    weight = np.sqrt(length)
+    for subject in np.unique(subjects):
+        own = subjects == subject
+        weight[own] *= np.sqrt(length[own].sum()) / weight[own].sum()
+    return weight / weight.sum()
+
+
+def held_near(path: np.ndarray) -> np.ndarray:
+    """(T, 3) metres → the same path about the origin, scaled down to stay within MAX_DRIFT_M on the floor."""
+    path = path - path.mean(axis=0)
+    return path * min(1.0, MAX_DRIFT_M / max(float(np.abs(path[:, [0, 2]]).max()), 1e-6))

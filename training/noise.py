@@ -1,8 +1,8 @@
-"""What MediaPipe makes of a body: where its 33 landmarks sit on it, what it gets wrong always, and what it gets wrong
+"""What BlazePose makes of a body: where its 33 landmarks sit on it, what it gets wrong always, and what it gets wrong
 by the way. Measured on rendered takes (training/synthesis.py), then applied to motion that nobody rendered.
 
-1. Markers: each landmark is a joint plus an offset in the frame of the bone it rides on, fitted to MediaPipe's image
-   landmarks, so that "left_hip" means what MediaPipe means by it.
+1. Markers: each landmark is a joint plus an offset in the frame of the bone it rides on, fitted to BlazePose's image
+   landmarks, so that "left_hip" means what BlazePose means by it.
 2. Systematic part of world landmarks: a ridge regression from the true landmarks (depth comes out flat, shanks short).
 3. The rest, with its visibility, is kept as tracks of whole takes: how errors hang together over landmarks and time is
    copied rather than modelled, left/right confusions included.
@@ -16,17 +16,17 @@ from pathlib import Path
 
 import numpy as np
 
-from realtime.body.kinematics import forward_kinematics
 from realtime.body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES
-from realtime.body.smpl import Body, load_body
-from realtime.errors import LoadError
+from realtime.body.smpl import load_body
 from realtime.features import virtual_camera
 from training.crops import keypoint_crops
+from training.observe import LOOKS, ObservedTake, load_takes
 
+PLAIN, BOTH = LOOKS.index("plain"), LOOKS.index("both")
 LEFT_HIP, RIGHT_HIP = BLAZEPOSE_NAMES.index("left_hip"), BLAZEPOSE_NAMES.index("right_hip")
 _RIDGE = 3.0
 _MARKER_PRIOR = 20.0  # weight of the first guess, in frames
-_CLEAR = 0.6  # landmarks are fitted where MediaPipe is this sure
+_CLEAR = 0.6  # landmarks are fitted where BlazePose is this sure
 
 # Landmark → (joint it sits at, joint whose frame it turns with, first guess of its offset in metres, left side).
 _SIDED = {
@@ -82,74 +82,23 @@ def first_markers() -> Markers:
     return Markers(np.array(seat), np.array(carrier), np.array(offset))
 
 
-@dataclass(frozen=True)
-class ObservedTake:
-    """One file of training/synthesis.py, with the truth worked out. T frames, camera frame, metres."""
-
-    clip: str
-    rotations: np.ndarray  # (T, 24, 3, 3)
-    trans: np.ndarray  # (T, 3)
-    betas: np.ndarray  # (10,)
-    image_size: np.ndarray  # (2,)
-    fov_deg: float
-    landmarks_px: np.ndarray  # (T, 33, 2)
-    world: np.ndarray  # (T, 33, 3)
-    visibility: np.ndarray  # (T, 33)
-    detected: np.ndarray  # (T,) bool
-    joints: np.ndarray  # (T, 24, 3) in the camera frame, with trans
-    transforms: np.ndarray  # (T, 24, 4, 4)
-
-    @property
-    def focal_px(self) -> float:
-        return float(self.image_size[0] / (2.0 * np.tan(np.radians(self.fov_deg) / 2.0)))
-
-
-def load_takes(folder: Path | str, body: Body) -> list[ObservedTake]:
-    """Every whole take in a folder. Raises LoadError when there is none."""
-    files = sorted(Path(folder).glob("take_*.npz"))
-    files = [file for file in files if not file.name.endswith(".tmp.npz")]
-    if not files:
-        raise LoadError(
-            f"{folder}: no takes here; make them with python -m training.synthesis --out {folder}"
-        )
-    takes = []
-    for file in files:
-        with np.load(file, allow_pickle=False) as data:
-            arrays = {key: data[key] for key in data.files}
-        rotations = arrays.pop("rotations").astype(np.float32)
-        joints, transforms = forward_kinematics(body, rotations, arrays["betas"])
-        shift = arrays["trans"] - joints[:, 0]
-        transforms[..., :3, 3] += shift[:, None]
-        takes.append(
-            ObservedTake(
-                clip=str(arrays.pop("clip")),
-                fov_deg=float(arrays.pop("fov_deg")),
-                rotations=rotations,
-                joints=joints + shift[:, None],
-                transforms=transforms,
-                **arrays,
-            )
-        )
-    return takes
-
-
 def fit_markers(takes: list[ObservedTake], rounds: int = 3) -> Markers:
-    """Offsets that bring the projected markers onto MediaPipe's image landmarks, robustly, linear in the offset."""
+    """Offsets that bring the projected markers onto BlazePose's image landmarks, robustly, linear in the offset."""
     start = first_markers()
     offset = start.offset.copy()
     for landmark in range(33):
         rows, targets, scales, weights = [], [], [], []
         for take in takes:
-            ok = take.detected & (take.visibility[:, landmark] > _CLEAR)
+            ok = take.detected & (take.visibility[:, PLAIN, landmark] > _CLEAR)
             if not ok.any():
                 continue
-            u = (take.landmarks_px[ok, landmark] - take.image_size / 2.0) / take.focal_px
+            u = (take.landmarks_px[ok, PLAIN, landmark] - take.image_size / 2.0) / take.focal_px
             R = take.transforms[ok, start.carrier[landmark], :3, :3]
             J = take.joints[ok, start.seat[landmark]]
             # (R δ)_xy − u (R δ)_z = u J_z − J_xy: metres in the plane of the joint
             rows.append(R[:, :2] - u[:, :, None] * R[:, 2:3])
             targets.append(u * J[:, 2:] - J[:, :2])
-            weights.append(take.visibility[ok, landmark])
+            weights.append(take.visibility[ok, PLAIN, landmark])
         A, b, w = np.concatenate(rows), np.concatenate(targets), np.concatenate(weights)
         for _ in range(rounds):
             residual = np.linalg.norm(np.einsum("nij,j->ni", A, offset[landmark]) - b, axis=1)
@@ -164,10 +113,10 @@ def fit_markers(takes: list[ObservedTake], rounds: int = 3) -> Markers:
 
 @dataclass(frozen=True)
 class NoiseModel:
-    """Applies MediaPipe's errors to true landmarks."""
+    """Applies BlazePose's errors to true landmarks."""
 
     markers: Markers
-    systematic: np.ndarray  # (100, 99): true world landmarks and 1 → MediaPipe's
+    systematic: np.ndarray  # (100, 99): true world landmarks and 1 → BlazePose's
     image_tracks: list[np.ndarray]  # (T, 33, 2) in diagonals of the true landmarks' box
     world_tracks: list[np.ndarray]  # (T, 33, 3) metres
     visibility_tracks: list[np.ndarray]  # (T, 33)
@@ -205,32 +154,34 @@ def project(points_cam: np.ndarray, image_size: np.ndarray, fov_deg: np.ndarray 
 
 
 def fit_noise(takes: list[ObservedTake], markers: Markers) -> NoiseModel:
-    """Systematic part by ridge regression, the rest as tracks; takes that MediaPipe hardly saw are left out."""
+    """Systematic part by ridge regression, the rest as tracks, of the plain look and of both merged in turn; takes that
+    BlazePose hardly saw are left out."""
     takes = [take for take in takes if take.detected.mean() > 0.6]
+    looks = [(PLAIN, BOTH)[index % 2] for index in range(len(takes))]
     truths, seen = [], []
-    for take in takes:
+    for take, look in zip(takes, looks, strict=True):
         rows = take.detected
-        crops, _ = keypoint_crops(take.landmarks_px, take.visibility)
+        crops, _ = keypoint_crops(take.landmarks_px[:, look], take.visibility[:, look])
         truths.append(world_truth(markers, take, crops)[rows].reshape(-1, 99))
-        seen.append(take.world[rows].reshape(-1, 99))
+        seen.append(take.world[rows, look].reshape(-1, 99))
     A = np.concatenate(truths)
     A = np.hstack([A, np.ones((len(A), 1))])
     B = np.concatenate(seen)
-    # Toward "as it is": the regression says only how MediaPipe departs from the truth.
+    # Toward "as it is": the regression says only how BlazePose departs from the truth.
     systematic = np.linalg.solve(
         A.T @ A / len(A) * 100 + _RIDGE * np.eye(100), A.T @ (B - A[:, :99]) / len(A) * 100
     )
     systematic[:99] += np.eye(99)
 
     image_tracks, world_tracks, visibility_tracks = [], [], []
-    for take, truth, world in zip(takes, truths, seen, strict=True):
+    for take, look, truth, world in zip(takes, looks, truths, seen, strict=True):
         rows = take.detected
         true_px = project(markers.place(take.joints, take.transforms), take.image_size, take.fov_deg)[rows]
         diagonal = np.hypot(*np.moveaxis(np.ptp(true_px, axis=1), -1, 0))[:, None, None]
-        image_tracks.append(((take.landmarks_px[rows] - true_px) / diagonal).astype(np.float32))
+        image_tracks.append(((take.landmarks_px[rows, look] - true_px) / diagonal).astype(np.float32))
         expected = np.hstack([truth, np.ones((len(truth), 1))]) @ systematic
         world_tracks.append((world - expected).reshape(-1, 33, 3).astype(np.float32))
-        visibility_tracks.append(take.visibility[rows])
+        visibility_tracks.append(take.visibility[rows, look])
     return NoiseModel(markers, systematic, image_tracks, world_tracks, visibility_tracks)
 
 
@@ -242,8 +193,8 @@ def describe(takes: list[ObservedTake]) -> str:
     rest = np.concatenate(noise.world_tracks)
     raw = []
     for take in takes:
-        crops, _ = keypoint_crops(take.landmarks_px, take.visibility)
-        raw.append((take.world - world_truth(markers, take, crops))[take.detected])
+        crops, _ = keypoint_crops(take.landmarks_px[:, PLAIN], take.visibility[:, PLAIN])
+        raw.append((take.world[:, PLAIN] - world_truth(markers, take, crops))[take.detected])
     before = np.sqrt((np.concatenate(raw) ** 2).mean(axis=(0, 1))) * 1000
     after = np.sqrt((rest**2).mean(axis=(0, 1))) * 1000
     detected = np.concatenate([take.detected for take in takes]).mean()
@@ -264,7 +215,7 @@ def describe(takes: list[ObservedTake]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Print what MediaPipe gets wrong on rendered takes.")
+    parser = argparse.ArgumentParser(description="Print what BlazePose gets wrong on rendered takes.")
     parser.add_argument("--takes", type=Path, default=Path("data/observed/train"))
     print(describe(load_takes(parser.parse_args().takes, load_body(None))))
 

@@ -1,0 +1,213 @@
+"""Train the appearance encoder: what BlazePose's 8×8 map knows about depth and its landmarks no longer tell.
+
+    python -m training.fit_appearance [--observed data/observed/train]
+
+It learns on single frames of the first half of the takes, beside the landmarks and now and then without them, through
+heads that are thrown away. Then it writes assets/appearance.*, and beside the takes of the other half, which it has not
+learned from, what it makes of them: the temporal network must meet it as wrong as it is on a stranger.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+from tqdm import tqdm
+
+from engines.network.appearance import AppearanceEncoder
+from engines.network.config import NetworkConfig
+from engines.network.model import HMMRLive
+from realtime.body.smpl import Body, load_body
+from realtime.errors import HmmrLiveError
+from realtime.features import APPEARANCE, FEATURE_DIM, FEATURE_VERSION, HAS_APPEARANCE, UP
+from training.batch import Batch
+from training.losses import WindowLoss
+from training.metrics import LIMB_JOINTS, mpjpe_mm, pa_mpjpe_mm
+from training.noise import Markers, fit_markers
+from training.observe import ObservedTake, appearance_path, load_takes, map_path
+from training.schedule import learning_rate
+from training.take_tier import TakeTier
+
+BATCH = 192
+PEAK_RATE, WEIGHT_DECAY = 1.0e-3, 0.02
+P_BLIND = 0.3  # frames without landmarks
+HELD_BACK = 0.05  # of the takes learned from: to watch by
+EMA_DECAY = 0.998
+LEARNED = ("points", "keypoints", "rotations", "betas")
+
+
+class _Frames(TakeTier):
+    """Single frames with the map of the look that is the plain one there."""
+
+    def __init__(
+        self, takes: list[ObservedTake], markers: Markers, rng: np.random.Generator, batch: int
+    ) -> None:
+        super().__init__(takes, markers, 1, rng)
+        self._batch = batch
+        self._maps: list[np.ndarray] = []
+        self._open = {
+            kept.take.path: np.load(map_path(kept.take.path), mmap_mode="r") for kept in self._takes
+        }
+
+    def _appearance(self, kept, rows, look, mirrored) -> np.ndarray:
+        self._maps.append(np.asarray(self._open[kept.take.path][rows[0], int(mirrored)]))
+        return np.full((1, APPEARANCE.stop - APPEARANCE.start), np.nan, np.float32)
+
+    def draw(self) -> dict[str, Tensor]:
+        self._maps.clear()
+        batch = self.windows(self._batch)
+        tensors = {name: torch.from_numpy(getattr(batch, name)) for name in Batch.__dataclass_fields__}
+        return tensors | {"maps": torch.from_numpy(np.stack(self._maps)).float()}
+
+
+class _Endless(IterableDataset):
+    def __init__(self, frames: _Frames) -> None:
+        self._frames = frames
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        while True:
+            yield self._frames.draw()
+
+
+def read(model: HMMRLive, encoder: AppearanceEncoder, batch: dict[str, Tensor], blind: Tensor) -> Tensor:
+    """Θ' (B, 1, 157) of single frames; blind (B,) bool: the landmarks of these are kept from it."""
+    features = batch["features"].clone()
+    features[blind, :, : UP.start - 1] = 0.0
+    z = encoder(batch["maps"])
+    features = torch.cat(
+        (features[..., :HAS_APPEARANCE], torch.ones_like(features[..., :1]), z.float()[:, None]), dim=-1
+    )
+    return model.f3d(model.hallucinator(model.embed(features)))
+
+
+def learn(
+    takes: list[ObservedTake], markers: Markers, body: Body, steps: int, seed: int, minutes: float
+) -> AppearanceEncoder:
+    held = max(1, round(HELD_BACK * len(takes)))
+    train = _Frames(takes[held:], markers, np.random.default_rng(seed), BATCH)
+    watch = _Frames(takes[:held], markers, np.random.default_rng(1), 512)
+    encoder = AppearanceEncoder()
+    model = HMMRLive(
+        NetworkConfig(
+            feature_dim=FEATURE_DIM, feature_version=FEATURE_VERSION, model_id="appearance", dropout=0.1
+        )
+    )
+    _set_statistics(model, encoder, train)
+    loss = WindowLoss(body, markers)
+    parameters = [*encoder.parameters(), *model.embed.parameters(), *model.hallucinator.parameters()]
+    parameters += list(model.f3d.parameters())
+    optimiser = torch.optim.AdamW(parameters, lr=PEAK_RATE, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98))
+    average = [p.detach().clone() for p in parameters]
+    loader = DataLoader(_Endless(train), batch_size=None, num_workers=1, prefetch_factor=4)
+    began = time.monotonic()
+    progress = tqdm(total=steps, unit="step", mininterval=10.0)
+    for step, batch in enumerate(loader):
+        done = max(step / steps, (time.monotonic() - began) / (60.0 * minutes))
+        if done >= 1.0:
+            break
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step, done, PEAK_RATE)
+        blind = torch.rand(len(batch["maps"])) < P_BLIND
+        with torch.autocast("cpu", torch.bfloat16):
+            theta = read(model.train(), encoder.train(), batch, blind)
+        true = loss.points(batch["rotations"], batch["betas"][:, None])
+        parts = loss.single(model, theta.float(), batch, true)
+        total = torch.stack([parts[name] for name in LEARNED]).sum()
+        optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        decay = min(EMA_DECAY, (1 + step) / (10 + step))
+        with torch.no_grad():
+            torch._foreach_lerp_(average, [p.detach() for p in parameters], 1.0 - decay)
+        progress.update()
+        if step % 500 == 499:
+            progress.set_postfix_str(_watch(model, encoder, watch, loss))
+    progress.close()
+    with torch.no_grad():
+        for parameter, kept in zip(parameters, average, strict=True):
+            parameter.copy_(kept)
+        normalise_(encoder, model, train.draw()["maps"])
+    print(_watch(model, encoder, watch, loss))
+    return encoder.eval()
+
+
+@torch.no_grad()
+def _set_statistics(model: HMMRLive, encoder: AppearanceEncoder, frames: _Frames) -> None:
+    batches = [frames.draw() for _ in range(8)]
+    features = torch.cat([batch["features"] for batch in batches]).flatten(0, 1)
+    model.embed.mean[: UP.stop] = features[:, : UP.stop].mean(dim=0)
+    model.embed.std[: UP.stop] = features[:, : UP.stop].std(dim=0).clamp(min=0.02)
+    maps = torch.cat([batch["maps"] for batch in batches])
+    encoder.mean.copy_(maps.mean(dim=(0, 2, 3)))
+    encoder.std.copy_(maps.std(dim=(0, 2, 3)).clamp(min=1e-3))
+
+
+@torch.no_grad()
+def normalise_(encoder: AppearanceEncoder, model: HMMRLive, maps: Tensor) -> None:
+    """Bring every z to mean 0 and deviation 1, in the encoder's last layer; the heads read it back as it was."""
+    z = encoder.eval()(maps)
+    mean, std = z.mean(dim=0), z.std(dim=0).clamp(min=1e-3)
+    encoder.out.weight /= std[:, None]
+    encoder.out.bias.sub_(mean).div_(std)
+    model.embed.mean[APPEARANCE] = -mean / std
+    model.embed.std[APPEARANCE] = 1.0 / std
+
+
+@torch.no_grad()
+def _watch(model: HMMRLive, encoder: AppearanceEncoder, frames: _Frames, loss: WindowLoss) -> str:
+    """MPJPE / PA-MPJPE on takes held back: with landmarks, and with the map alone."""
+    frames._rng = np.random.default_rng(1)
+    batch = frames.draw()
+    texts = []
+    for blind in (False, True):
+        theta = read(model.eval(), encoder.eval(), batch, torch.full((len(batch["maps"]),), blind))
+        _, pose, _ = model.decode(theta)
+        betas = batch["betas"][:, None]
+        points = [loss.points(p, betas)[:, 0, LIMB_JOINTS].numpy() for p in (pose, batch["rotations"])]
+        texts.append(f"{mpjpe_mm(*points).mean():.1f}/{pa_mpjpe_mm(*points).mean():.1f}")
+    return f"watch {texts[0]} mm, map alone {texts[1]}"
+
+
+@torch.no_grad()
+def describe_takes(encoder: AppearanceEncoder, takes: list[ObservedTake]) -> None:
+    """Write z (T, 2, 128) float16 beside every take; nan where nobody was found."""
+    for take in tqdm(takes, unit="take", mininterval=5.0):
+        maps = torch.from_numpy(np.load(map_path(take.path))).float()
+        z = encoder(maps.flatten(0, 1)).unflatten(0, maps.shape[:2]).numpy().astype(np.float16)
+        z[~take.detected] = np.nan
+        np.save(appearance_path(take.path), z)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--observed", type=Path, default=Path("data/observed/train"))
+    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop and anneal within so many")
+    parser.add_argument("--takes", type=int, help="learn from the first so many; default half of them")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("assets/appearance.safetensors"))
+    options = parser.parse_args()
+    torch.manual_seed(options.seed)
+    torch.set_num_threads(options.threads)
+    body = load_body(None)
+    try:
+        takes = load_takes(options.observed, body)
+    except HmmrLiveError as error:
+        parser.exit(error.exit_code, f"{error}\n")
+    takes = [take for take in takes if take.detected.any()]
+    learned = options.takes or len(takes) // 2
+    encoder = learn(takes[:learned], fit_markers(takes), body, options.steps, options.seed, options.minutes)
+    torch.save(encoder.state_dict(), options.out.with_suffix(".pt"))
+    describe_takes(encoder, takes[learned:])
+
+
+if __name__ == "__main__":
+    main()

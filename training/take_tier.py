@@ -1,0 +1,145 @@
+"""Windows of rendered takes, as the perception saw them (training/observe.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from realtime.features import APPEARANCE_DIM
+from realtime.perception.look import LANDMARKS, SWAPPED
+from training.batch import Batch, Windows, make_batch
+from training.motion import FPS, SWAP_SIDES, mirror
+from training.noise import Markers, project
+from training.observe import LOOKS, ObservedTake, appearance_path
+from training.pace import MAX_AHEAD_FRAMES, frame_times, random_stride
+
+LEAST_SEEN = 40  # frames of a take in which somebody was found
+P_REVERSE, P_MIRROR, P_APPEARANCE = 0.2, 0.5, 0.8
+LOOK_CHANCES = {"plain": 0.5, "both": 0.35, "alternate": 0.15}
+_MIRRORED = SWAPPED[:LANDMARKS]
+_PLAIN, _MIRROR_LOOK = LOOKS.index("plain"), LOOKS.index("mirrored")
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A take with what every window of it needs worked out once."""
+
+    take: ObservedTake
+    keypoints_px: np.ndarray  # (T, 24, 2)
+    markers_px: np.ndarray  # (T, 33, 2)
+    seen: np.ndarray  # (S,) frames in which somebody was found
+    z: np.ndarray | None  # (T, 2, 128)
+
+
+class TakeTier:
+    """Full 3-D, from pictures. frames: of each window.
+
+    Takes whose appearance features lie beside them give windows with those; such features must come from an encoder
+    that has not learned from the same take, or the network would trust them more than it may.
+    """
+
+    def __init__(
+        self, takes: list[ObservedTake], markers: Markers, frames: int, rng: np.random.Generator
+    ) -> None:
+        self._frames, self._rng = frames, rng
+        self._takes = [_keep(take, markers) for take in takes if take.detected.sum() >= LEAST_SEEN]
+
+    def windows(self, count: int) -> Batch:
+        parts = [self._window() for _ in range(count)]
+        return make_batch(
+            Windows(**{name: np.stack([part[name] for part in parts]) for name in parts[0]}), self._rng
+        )
+
+    def _window(self) -> dict[str, np.ndarray]:
+        rng, frames = self._rng, self._frames
+        kept = self._takes[rng.integers(len(self._takes))]
+        take = kept.take
+        own = float(np.median(np.diff(take.t_s))) * FPS  # frames of the capture between its pictures
+        times, _ = frame_times(frames, max(random_stride(rng), own), rng)
+        end = take.t_s[-1] * FPS
+        if rng.uniform() < P_REVERSE:
+            times = -times
+        folded = _fold(rng.uniform(0.0, end) + times, end)
+        rows = np.abs(take.t_s[kept.seen] * FPS - folded[:, None]).argmin(axis=1)
+        rows = kept.seen[rows]  # live, frames without a person are skipped
+        dt_s = np.abs(np.diff(times, prepend=times[0] - own)) / FPS
+        moved = np.abs(np.diff(take.t_s[rows], prepend=np.nan))  # what really passed between those pictures
+        turned = np.sign(np.diff(folded, prepend=folded[0]))
+        steady = np.isfinite(moved) & (moved > 0) & (turned == np.roll(turned, 1))
+        dt_s = np.where(steady, moved, np.maximum(dt_s, 0.4 * own / FPS))
+        direction = np.where(np.diff(folded, append=folded[-1]) >= 0, 1.0, -1.0)
+        wanted = take.t_s[rows] * FPS + rng.uniform(-MAX_AHEAD_FRAMES, MAX_AHEAD_FRAMES, frames)
+        ahead_rows = np.abs(take.t_s * FPS - wanted[:, None]).argmin(axis=1)
+        look = str(rng.choice(list(LOOK_CHANCES), p=list(LOOK_CHANCES.values())))
+        mirrored = rng.uniform() < P_MIRROR
+        k = LOOKS.index(look)
+        if mirrored and k == _PLAIN:
+            k = _MIRROR_LOOK  # in a mirror the plain look is this one
+        values = {
+            "rotations": take.rotations[rows],
+            "ahead": take.rotations[ahead_rows],
+            "dt_ahead_ms": (take.t_s[ahead_rows] - take.t_s[rows]) * direction * 1000.0,
+            "betas": take.betas,
+            "keypoints_px": kept.keypoints_px[rows],
+            "markers_px": kept.markers_px[rows],
+            "marker_weight": np.ones((frames, 33), np.float32),
+            "has_3d": np.float32(1.0),
+            "landmarks_px": take.landmarks_px[rows, k],
+            "world": take.world[rows, k],
+            "visibility": take.visibility[rows, k],
+            "sizes": np.repeat(take.image_size[None], frames, axis=0),
+            "fovs": np.full(frames, take.fov_deg),
+            "dt_s": dt_s,
+            "up": take.R[:, 1].astype(np.float64),
+            "z": self._appearance(kept, rows, look, mirrored),
+        }
+        return _mirror_window(values) if mirrored else values
+
+    def _appearance(self, kept: _Kept, rows: np.ndarray, look: str, mirrored: bool) -> np.ndarray:
+        z = np.full((len(rows), APPEARANCE_DIM), np.nan, np.float32)
+        if kept.z is not None and self._rng.uniform() < P_APPEARANCE:
+            there = slice(int(self._rng.integers(2)), None, 2) if look == "alternate" else slice(None)
+            z[there] = kept.z[rows[there], int(mirrored)]
+        return z
+
+
+def _keep(take: ObservedTake, markers: Markers) -> _Kept:
+    placed = markers.place(take.joints, take.transforms)
+    z = None
+    if take.path is not None and (path := appearance_path(take.path)).exists():
+        z = np.load(path)
+    return _Kept(
+        take,
+        project(take.joints, take.image_size, take.fov_deg).astype(np.float32),
+        project(placed, take.image_size, take.fov_deg).astype(np.float32),
+        np.flatnonzero(take.detected),
+        z,
+    )
+
+
+def _fold(times: np.ndarray, end: float) -> np.ndarray:
+    """Times beyond [0, end] come back from its borders."""
+    return np.abs((times + end) % (2.0 * end) - end)
+
+
+def _mirror_window(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same window as a mirror would show it: left and right change places everywhere."""
+    flip = np.array([-1.0, 1.0, 1.0], np.float32)
+    width = values["sizes"][0, 0]
+
+    def flat(points: np.ndarray, order: np.ndarray) -> np.ndarray:
+        points = points[:, order].copy()
+        points[..., 0] = width - points[..., 0]
+        return points
+
+    return values | {
+        "rotations": mirror(values["rotations"]),
+        "ahead": mirror(values["ahead"]),
+        "keypoints_px": flat(values["keypoints_px"], SWAP_SIDES),
+        "markers_px": flat(values["markers_px"], _MIRRORED),
+        "landmarks_px": flat(values["landmarks_px"], _MIRRORED),
+        "world": values["world"][:, _MIRRORED] * flip,
+        "visibility": values["visibility"][:, _MIRRORED],
+        "up": values["up"] * flip,
+    }
