@@ -27,6 +27,7 @@ if __name__ == "__main__" and any(
     raise SystemExit(4)  # as LoadError
 
 import torch
+from torch import nn
 
 from engines.gate import Gate, load_gate
 from engines.graph_file import FORMS, PRECISIONS, GraphInfo, written_whole
@@ -89,7 +90,7 @@ def graph_info_of(model: HMMRLive, form: str, parity: Mapping[str, Any]) -> Grap
     return replace(info_of(model, form, "fp32"), weights_sha256=weights_sha256(model), parity=parity)
 
 
-def weights_sha256(model: HMMRLive) -> str:
+def weights_sha256(model: nn.Module) -> str:
     """Of names, shapes and float32 values of all weights: how they are stored does not matter."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
@@ -147,26 +148,29 @@ def stepped_track(model: HMMRLive, gate: Gate, body: Body) -> Track:
 
 
 def main() -> None:
-    from engines import model_path
+    from engines import MODELS, model_path
 
     parser = argparse.ArgumentParser(
         prog="python -m engines.export", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("--model", default="default", help="a shipped model or a .safetensors file")
+    parser.add_argument(
+        "--model", default="default", help=f"{', '.join(MODELS)}, or a .safetensors file; default %(default)s"
+    )
     parser.add_argument("--form", default="step", help=" | ".join(FORMS))
     parser.add_argument("--precision", default="fp32", help=" | ".join(PRECISIONS))
-    parser.add_argument("--out", type=Path, default=ASSETS / "model.onnx")
+    parser.add_argument("--out", type=Path, help="default: beside the weights of a shipped model, in assets/")
     parser.add_argument(
         "--gate", type=Path, help="frames of a model with other features (engines.parity --make)"
     )
     options = parser.parse_args()
+    out = options.out or ASSETS / f"{MODELS.get(options.model, MODELS['default'])}.onnx"
     torch.set_num_threads(1)
     try:
         gate = load_gate(options.gate)
-        measured = export(model_path(options.model), options.form, options.out, options.precision, gate)
+        measured = export(model_path(options.model), options.form, out, options.precision, gate)
     except HmmrLiveError as error:
         parser.exit(error.exit_code, f"{error}\n")
-    print_measured(options.out, f"{options.form}, {options.precision}", measured)
+    print_measured(out, f"{options.form}, {options.precision}", measured)
 
 
 if __name__ == "__main__":

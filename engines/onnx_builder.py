@@ -45,7 +45,7 @@ class GraphBuilder:
         self.outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
 
     def weight(self, name: str, array: np.ndarray) -> str:
-        """A matrix of the network, float32."""
+        """A matrix or a kernel of the network, float32."""
         array = np.ascontiguousarray(array, dtype=np.float32)
         with np.errstate(over="ignore"):
             half = array.astype(np.float16)
@@ -73,6 +73,13 @@ class GraphBuilder:
         output = name or self._fresh(op.lower())
         self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
         return output
+
+    def convolution(
+        self, tensor: str, kernel: str, bias: str, *, stride: int = 1, padding: int = 0, name: str = ""
+    ) -> str:
+        """Of maps (B, C, H, W) by a kernel (D, C, h, w), with the same stride and padding of zeros on every side."""
+        strides, pads = [stride, stride], [padding] * 4
+        return self.node("Conv", tensor, kernel, bias, name=name, strides=strides, pads=pads)
 
     def split(self, tensor: str, sizes: Sequence[int], axis: int) -> list[str]:
         outputs = [self._fresh("split") for _ in sizes]

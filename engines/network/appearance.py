@@ -1,7 +1,7 @@
 """The appearance encoder: BlazePose's map of a person's crop → 128 numbers, a part of φ (realtime/features.py).
 
 The landmarks say where joints seem to be; the map they are read from knows more, above all of depth. Live it runs as
-a graph of its own in the perception (realtime/perception/appearance.py), made of these weights by engines/appearance.py.
+a graph of its own in the perception (realtime/perception/appearance.py), which engines/appearance.py makes.
 """
 
 from __future__ import annotations
