@@ -22,16 +22,15 @@ from onnx import helper
 from torch import Tensor, nn
 
 from engines.export import weights_sha256
-from engines.graph_file import sealed, written_whole
-from engines.network.appearance import FORMAT, MAP_SHAPE, AppearanceEncoder, load_appearance
+from engines.graph_file import APPEARANCE_FORMAT, MAP_SHAPE, sealed, written_whole
+from engines.network.appearance import AppearanceEncoder, load_appearance
 from engines.onnx_builder import GraphBuilder
 from engines.onnxruntime_runner import OnnxRuntimeRunner
-from realtime.assets import ASSETS
+from realtime.assets import APPEARANCE, ASSETS
 from realtime.errors import HmmrLiveError, LoadError
 from realtime.features import APPEARANCE_DIM
 from realtime.version import VERSION
 
-ASSET = "appearance.onnx"
 LIMIT = 1e-4  # largest difference from torch, in parts of the largest number it gives
 MAPS = 64  # random ones, by which that is measured
 
@@ -47,14 +46,14 @@ def export_appearance(encoder: AppearanceEncoder, path: Path, provenance: dict[s
     encoder = copy.deepcopy(encoder).cpu().float().eval()
     maps = _random_maps(encoder)
     exact = _run(encoder, maps)
-    for module in (encoder.conv1, encoder.conv2, encoder.conv3, encoder.linear):
+    for module in (encoder.conv1, encoder.conv2, encoder.conv3, encoder.out):
         module.weight.data = module.weight.data.half().float()
     expected = _run(encoder, maps)
     if not np.isfinite(expected).all():
         raise LoadError(f"{path.name}: not written: its weights, or what they give, are not finite as fp16")
     largest = float(np.abs(expected).max())
     metadata = {
-        "format": FORMAT,
+        "format": APPEARANCE_FORMAT,
         "source": f"hmmr-live {VERSION}",
         "weights_sha256": weights_sha256(encoder),
         "provenance": json.dumps(provenance),
@@ -92,8 +91,8 @@ def build(encoder: AppearanceEncoder) -> onnx.ModelProto:
         inner = graph.convolution(inner, kernel, graph.constant(bias), stride=stride, padding=padding)
         inner = graph.node("Relu", inner)
     rows, columns = MAP_SHAPE[1] // 2, MAP_SHAPE[2] // 2
-    whole = _array(encoder.linear.weight).reshape(APPEARANCE_DIM, -1, rows, columns)
-    kernel, bias = graph.weight("linear.weight", whole), _array(encoder.linear.bias)
+    whole = _array(encoder.out.weight).reshape(APPEARANCE_DIM, -1, rows, columns)
+    kernel, bias = graph.weight("out.weight", whole), _array(encoder.out.bias)
     graph.reshape(graph.convolution(inner, kernel, graph.constant(bias)), -1, APPEARANCE_DIM, name="z")
     graph.output("z", "z", ("batch", APPEARANCE_DIM))
     return graph.model("appearance")
@@ -127,7 +126,7 @@ def main() -> None:
         prog="python -m engines.appearance", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("weights", type=Path, help="an encoder's .safetensors")
-    parser.add_argument("--out", type=Path, default=ASSETS / ASSET)
+    parser.add_argument("--out", type=Path, default=ASSETS / APPEARANCE)
     options = parser.parse_args()
     torch.set_num_threads(1)
     try:

@@ -15,6 +15,8 @@ from typing import Any
 from realtime.errors import LoadError
 
 FORMAT = "hmmr-live graph 1"
+APPEARANCE_FORMAT = "hmmr-live appearance 1"  # of the appearance encoder's files, weights and graph
+MAP_SHAPE = (144, 8, 8)  # channels, rows, columns of what it takes: `map` of BlazePose's landmark graph
 FORMS = ("step", "window")
 PRECISIONS = ("fp32", "fp16", "int8")
 HORIZONS = "horizons"  # name of the one symbolic dimension

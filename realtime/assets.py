@@ -7,6 +7,12 @@ from pathlib import Path
 from realtime.errors import HmmrLiveError, LoadError
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
+APPEARANCE = "appearance.onnx"  # made by engines/appearance.py, run by realtime/perception/appearance.py
+
+
+def is_shipped(name: str) -> bool:
+    """Whether the file `name` comes with this checkout."""
+    return (ASSETS / name).is_file()
 
 
 def asset(name: str, error: type[HmmrLiveError] = LoadError) -> Path:

@@ -10,11 +10,11 @@ from onnx import TensorProto, load
 from safetensors.torch import save_file
 
 import engines.appearance
-from engines.appearance import ASSET, build, export_appearance, main
-from engines.graph_file import SEAL, SEAL_LENGTH, check_seal
-from engines.network.appearance import FORMAT, AppearanceEncoder, load_appearance, save_appearance
+from engines.appearance import build, export_appearance, main
+from engines.graph_file import APPEARANCE_FORMAT, SEAL, SEAL_LENGTH, check_seal
+from engines.network.appearance import AppearanceEncoder, load_appearance, save_appearance
 from engines.onnxruntime_runner import OnnxRuntimeRunner
-from realtime.assets import ASSETS, asset
+from realtime.assets import APPEARANCE, asset, is_shipped
 from realtime.errors import LoadError
 
 MADE = {"command": "python -m training.fit_appearance --seed 1"}
@@ -88,7 +88,7 @@ def test_the_file_is_small_sealed_and_says_what_it_is(tmp_path):
     assert path.stat().st_size < 1.5e6
     model = load(path)
     about = {entry.key: entry.value for entry in model.metadata_props}
-    assert about["format"] == FORMAT
+    assert about["format"] == APPEARANCE_FORMAT
     assert json.loads(about["provenance"]) == MADE and json.loads(about["parity"]) == measured
     kinds = {node.op_type for node in model.graph.node}
     assert kinds == {"Cast", "Conv", "Div", "Relu", "Reshape", "Sub"}  # nothing that some GPU lacks in fp32
@@ -141,11 +141,11 @@ def changed(path, metadata, **tensors):
     save_file(state, path, metadata=metadata)
 
 
-GOOD = {"format": FORMAT, "provenance": "{}"}
+GOOD = {"format": APPEARANCE_FORMAT, "provenance": "{}"}
 REFUSED = {
     "another format": ({"format": "hmmr-live 1", "provenance": "{}"}, {}, "no appearance encoder"),
-    "no provenance": ({"format": FORMAT}, {}, "damaged metadata"),
-    "provenance no map": ({"format": FORMAT, "provenance": "3"}, {}, "damaged metadata"),
+    "no provenance": ({"format": APPEARANCE_FORMAT}, {}, "damaged metadata"),
+    "provenance no map": ({"format": APPEARANCE_FORMAT, "provenance": "3"}, {}, "damaged metadata"),
     "missing": (GOOD, {"std": None}, "std is missing"),
     "extra": (GOOD, {"more": torch.zeros(3)}, "more is unknown"),
     "shape": (GOOD, {"mean": torch.zeros(145)}, r"mean has shape \(145,\)"),
@@ -184,7 +184,7 @@ def test_command(tmp_path, monkeypatch, capsys):
     assert caught.value.code == LoadError.exit_code
 
 
-@pytest.mark.skipif(not (ASSETS / ASSET).is_file(), reason="no trained encoder is shipped yet")
+@pytest.mark.skipif(not is_shipped(APPEARANCE), reason="no trained encoder is shipped yet")
 def test_the_shipped_one_runs():
-    check_seal(ASSETS / ASSET)
-    assert np.isfinite(run(ASSETS / ASSET, maps(1))).all()
+    check_seal(asset(APPEARANCE))
+    assert np.isfinite(run(asset(APPEARANCE), maps(1))).all()

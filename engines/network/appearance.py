@@ -13,17 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engines.graph_file import APPEARANCE_FORMAT, MAP_SHAPE
 from engines.network.checkpoint import check_weights, read_weights, write_weights
 from realtime.errors import LoadError
 from realtime.features import APPEARANCE_DIM
 
-FORMAT = "hmmr-live appearance 1"
-MAP_SHAPE = (144, 8, 8)  # channels, rows, columns: `map` of assets/blazepose_landmarks.onnx
 _NEXT_STEP = "restore it from the repository, or make one with `python -m training.fit_appearance`"
 
 
 class AppearanceEncoder(nn.Module):
-    """Standardise → conv 1×1 → conv 3×3 → conv 3×3, stride 2 → linear; ReLU between them. 0.74 M parameters."""
+    """Standardise → conv 1×1 → conv 3×3 → conv 3×3, stride 2 → linear `out`; ReLU between them. 0.74 M parameters."""
 
     mean: Tensor
     std: Tensor
@@ -36,21 +35,21 @@ class AppearanceEncoder(nn.Module):
         self.conv1 = nn.Conv2d(channels, 96, 1)
         self.conv2 = nn.Conv2d(96, 128, 3, padding=1)
         self.conv3 = nn.Conv2d(128, 192, 3, stride=2, padding=1)
-        self.linear = nn.Linear(192 * (rows // 2) * (columns // 2), APPEARANCE_DIM)
+        self.out = nn.Linear(192 * (rows // 2) * (columns // 2), APPEARANCE_DIM)
 
     def forward(self, maps: Tensor) -> Tensor:
         """maps (B, 144, 8, 8) as BlazePose's graph gives them → z (B, 128)."""
         inner = (maps - self.mean[:, None, None]) / self.std[:, None, None]
         for layer in (self.conv1, self.conv2, self.conv3):
             inner = torch.relu(layer(inner))
-        return self.linear(inner.flatten(1))
+        return self.out(inner.flatten(1))
 
 
 def save_appearance(
     encoder: AppearanceEncoder, path: Path, provenance: dict[str, Any], half: bool = True
 ) -> None:
     """Write the encoder to `path` (.safetensors), whole or not at all; see `engines.network.checkpoint.save`."""
-    write_weights(encoder, path, {"format": FORMAT, "provenance": json.dumps(provenance)}, half)
+    write_weights(encoder, path, {"format": APPEARANCE_FORMAT, "provenance": json.dumps(provenance)}, half)
 
 
 def load_appearance(path: Path) -> tuple[AppearanceEncoder, dict[str, Any]]:
@@ -60,7 +59,7 @@ def load_appearance(path: Path) -> tuple[AppearanceEncoder, dict[str, Any]]:
     values that are not finite.
     """
     metadata, tensors = read_weights(path, _NEXT_STEP)
-    if metadata.get("format") != FORMAT:
+    if metadata.get("format") != APPEARANCE_FORMAT:
         found = metadata.get("format", "none")
         raise LoadError(f"{path}: no appearance encoder (format {found!r}); {_NEXT_STEP}")
     try:
