@@ -115,6 +115,8 @@ def rows(
     timed("perception, median ms", "perception", faster)
     timed("   of it the networks' own call", "perception_own")
     timed("waiting for it, median ms", "wait")
+    if any(one["latency_ms"]["look_ahead"]["count"] for one in both):
+        timed("waiting for later frames, median ms", "look_ahead")
     timed("features to sent, median ms", "features_to_sent", f"<= {MOST_FEATURES_TO_SENT_MS:g}")
     timed("capture to publish, median ms", "capture_to_publish")
     if mediapipe is not None:

@@ -2,6 +2,7 @@
 
     default ───────► assets/model.onnx (step) ───────────────────────┐
             ───────► assets/model.safetensors ──┐                    ├─► fp32 ──precision.convert──► fp16 | int8
+    lookahead ─────► assets/model_lookahead.… ──┤                    │
     FILE.safetensors ───────────────────────────┴─ engines.export ───┤
     FILE.onnx ───────────────────────────────────────────────────────┘
 
@@ -23,14 +24,15 @@ from realtime.assets import asset
 from realtime.errors import LoadError, install_command
 from realtime.version import VERSION
 
-MODELS = {"default": "model"}  # names of shipped models → assets/NAME.safetensors and .onnx
+# Names of shipped models → assets/NAME.safetensors and .onnx. lookahead waits for six more frames before it answers.
+MODELS = {"default": "model", "lookahead": "model_lookahead"}
 CODE = Path(__file__).parent  # what is derived depends on it
 
 
 def model_path(model: str) -> Path:
     """Name or path → path of the weights. Raises LoadError for a name that is neither known nor a file's."""
     if model in MODELS:
-        return asset(f"{MODELS[model]}.safetensors")
+        return _shipped(model, ".safetensors")
     path = Path(model)
     if path.suffix == ".safetensors":
         return path
@@ -59,7 +61,7 @@ def graph_path(model: str, form: str, precision: str, runner: str) -> tuple[Path
 def _graph_of(model: str, form: str) -> tuple[Path, str, str]:
     """The graph before any conversion, its form and its precision."""
     if model in MODELS and form == "step":
-        return asset(f"{MODELS[model]}.onnx"), form, "fp32"
+        return _shipped(model, ".onnx"), form, "fp32"
     path = model_path(model) if model in MODELS else Path(model)
     if path.suffix not in (".onnx", ".safetensors"):
         raise _unknown(model)
@@ -78,6 +80,15 @@ def _graph_of(model: str, form: str) -> tuple[Path, str, str]:
             f"{path}: a {info.form} graph, not {form}; give the .safetensors or --set runtime.form={info.form}"
         )
     return path, info.form, info.precision
+
+
+def _shipped(model: str, suffix: str) -> Path:
+    try:
+        return asset(MODELS[model] + suffix)
+    except LoadError as error:
+        if model == "default":
+            raise
+        raise LoadError(f"--model {model}: {error}, or use --model default") from None
 
 
 def _unknown(model: str) -> LoadError:

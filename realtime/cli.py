@@ -116,7 +116,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--model",
         default=default.model,
         metavar="NAME",
-        help="weights: a name, or a .safetensors or .onnx file; default %(default)s",
+        help="weights: default, lookahead (answers six frames later, and better), or a .safetensors or .onnx file; "
+        "default %(default)s",
     )
     add(
         "--body",

@@ -5,7 +5,8 @@
                     └──────────────────────────────────────────────────────────────────┘      (camera frame)
 
 What the network says is never handed on unchecked: an output that is not finite is counted in `not_finite`,
-the ring starts anew, and the frame is answered like one in which nobody was seen.
+the ring starts anew, and the frame is answered like one in which nobody was seen. So is one whose output is finite and
+still puts nobody before the camera, without a new start.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ class Estimator:
     """
 
     def __init__(self, engine: Engine, body: Body, config: Config) -> None:
-        self.not_finite = 0  # frames whose features or network output held NaN or infinity
+        self.not_finite = (
+            0  # frames whose features or output held NaN or infinity, or put nobody before the camera
+        )
         self.delay = engine.delay
         self._engine = engine
         self._fov_deg = config.camera.fov_deg
@@ -161,14 +164,15 @@ class Estimator:
         if not _is_sound(output):
             self._give_up()
         elif answers:
-            self._betas, self._betas_count = output.shape, count
-            turn = self._open[0]
-            turn.estimate = self._estimate(turn, output)
-            if turn.estimate is None:
-                self._give_up()
+            turn = self._open.popleft()
+            estimate = self._estimate(turn, output)
+            if estimate is None:
+                self.not_finite += 1
+                turn.estimate = self._repeat(turn.observation)
                 return
-            self._open.popleft()
-            self._last, self._last_is_theirs = turn.estimate, True
+            self._betas, self._betas_count = output.shape, count
+            turn.estimate = self._last = estimate
+            self._last_is_theirs = True
 
     def _answer_open(self) -> None:
         """Answer the frames that wait, without those after them: the last φ again and again."""
@@ -217,7 +221,7 @@ class Estimator:
         poses[:, 0] = rotation @ poses[:, 0]  # only the global orientation turns with the camera
         now, *ahead = matrix_to_axis_angle(poses).reshape(-1, 72)
         theta[3:75] = now
-        theta[75:] = self._betas
+        theta[75:] = output.shape
         if not _is_finite(theta, trans, joints, *ahead):
             return None
         return Estimate(

@@ -35,8 +35,9 @@ class Report:
         self._terminal.say(f"source  {camera.name}: {camera.message}")
         what = engine.describe()
         why = f"; {what['chosen']}" if what.get("chosen") else ""
+        late = f", {engine.delay} frames of look-ahead" if engine.delay else ""
         self._terminal.say(
-            f"engine  {engine.name} on {engine.device}, {what['precision']}, model {engine.model_id}{why}"
+            f"engine  {engine.name} on {engine.device}, {what['precision']}, model {engine.model_id}{late}{why}"
         )
         self._terminal.say(f"body    {stream.body.id}")
         self._terminal.say(f"bus     {stream.publisher.address}")

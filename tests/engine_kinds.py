@@ -21,10 +21,10 @@ FEATURES = 20
 KINDS = ("torch step", "torch window", "onnxruntime step", "onnxruntime window")
 
 
-def network(feature_dim: int = FEATURES, feature_version: int = 1, seed: int = 0) -> HMMRLive:
+def network(feature_dim: int = FEATURES, feature_version: int = 1, seed: int = 0, delay: int = 0) -> HMMRLive:
     """Small, random, and not as tame as a fresh one: every part has its say."""
     torch.manual_seed(seed)
-    sizes = {"feature_dim": feature_dim, "width": 64, "head_width": 48, "groups": 8}
+    sizes = {"feature_dim": feature_dim, "width": 64, "head_width": 48, "groups": 8, "delay": delay}
     model = HMMRLive(NetworkConfig(**sizes, feature_version=feature_version, model_id="random"))
     with torch.no_grad():
         for parameter in model.parameters():
