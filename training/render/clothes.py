@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+import cv2
 import numpy as np
 
 from realtime.body.smpl import Body
@@ -21,7 +22,7 @@ from training.render.figure import (
     vertex_normals,
 )
 from training.render.head import paint_head, random_hair, random_skin
-from training.render.patterns import cloth, smooth_noise
+from training.render.patterns import cloth
 
 # The T-pose of the shipped body, metres: arms along x at the shoulders' height, feet at the bottom.
 SHOULDER_Y_M, NECK_Y_M, WRIST_X_M = 0.453, 0.55, 0.672
@@ -99,14 +100,10 @@ def dress(body: Body, rng: np.random.Generator) -> Figure:
     behind = normals[:, 2] < 0
     stand_off = np.zeros(len(rest), np.float32)
     for garment in garments:
-        fabric = cloth(rng, ATLAS_PX)
-        folds = 1.0 + rng.uniform(0.0, 0.12) * smooth_noise(
-            rng, ATLAS_PX, ATLAS_PX, 1.8 / garment.wave_length_m, 2
-        )
-        fabric = np.clip(fabric * folds[..., None], 0, 255).astype(np.uint8)
+        fabric = cloth(rng, ATLAS_PX, ATLAS_M / garment.wave_length_m)
         for layer in (FRONT, BACK):
-            mask = garment.region(x, y, layer == BACK)
-            picture[layer][mask] = fabric[mask]
+            mask = np.broadcast_to(garment.region(x, y, layer == BACK), fabric.shape[:2]).astype(np.uint8)
+            cv2.copyTo(fabric, mask, picture[layer])
         worn = np.where(
             behind,
             garment.region(rest[:, 0], rest[:, 1], True),

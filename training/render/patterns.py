@@ -34,22 +34,33 @@ def random_colour(rng: np.random.Generator) -> np.ndarray:
     return colour + rng.uniform(0.0, 0.6) * (colour.mean() - colour)
 
 
-def cloth(rng: np.random.Generator, size: int, colour: np.ndarray | None = None) -> np.ndarray:
-    """(size, size, 3) uint8: a colour, half of the time with a pattern, a little worn."""
-    colour = random_colour(rng) if colour is None else colour
+def cloth(rng: np.random.Generator, size: int, fold_cells: float = 20.0) -> np.ndarray:
+    """(size, size, 3) uint8: a colour, half of the time with a pattern, worn and with the shade of its folds, of which
+    there are `fold_cells` across."""
+    colour = random_colour(rng)
     other = random_colour(rng) if rng.uniform() < 0.5 else np.clip(colour + rng.normal(0, 45, 3), 5, 250)
     kind = rng.choice(
         ["plain", "stripes", "checks", "blotches", "dots", "gradient", "noise", "logo"],
         p=[0.4, 0.14, 0.1, 0.09, 0.06, 0.07, 0.06, 0.08],
     )
     share = _mix(rng, size, str(kind))
-    picture = (colour + (other - colour) * share[..., None]).astype(np.float32) if share is not None else None
-    if picture is None:
-        picture = np.tile(colour.astype(np.float32), (size, size, 1))
-    picture *= (
-        1.0 + rng.uniform(0.02, 0.10) * smooth_noise(rng, size, size, rng.uniform(10, 40), 2)[..., None]
-    )
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    if share is None:
+        picture = np.empty((size, size, 3), np.uint8)
+        picture[:] = np.clip(colour, 0, 255).astype(np.uint8)
+    else:
+        ramp = colour + (other - colour) * np.linspace(0.0, 1.0, 256)[:, None]
+        ramp = np.clip(ramp, 0, 255).astype(np.uint8)[:, None]
+        picture = cv2.applyColorMap(cv2.convertScaleAbs(share, alpha=255.0), ramp)
+    half = size // 2
+    shade = 1.0 + rng.uniform(0.02, 0.08) * smooth_noise(rng, half, half, rng.uniform(15, 60), 2)
+    shade += rng.uniform(0.0, 0.12) * smooth_noise(rng, half, half, fold_cells, 2)
+    return shaded(picture, shade)
+
+
+def shaded(picture: np.ndarray, shade: np.ndarray) -> np.ndarray:
+    """picture (h, w, 3) uint8 times shade (any size) float32 about 1."""
+    factor = cv2.resize(cv2.convertScaleAbs(shade, alpha=128.0), picture.shape[1::-1])
+    return cv2.multiply(picture, cv2.cvtColor(factor, cv2.COLOR_GRAY2BGR), scale=1.0 / 128.0)
 
 
 def _mix(rng: np.random.Generator, size: int, kind: str) -> np.ndarray | None:

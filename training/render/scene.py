@@ -21,43 +21,37 @@ from realtime.errors import LoadError, install_command
 NEAR_M, FAR_M = 0.05, 60.0
 MAX_LIGHTS = 4
 _SIDES_PX = (128, 192, 256, 384, 512, 640, 768, 1024, 1280, 1536, 2048, 3072, 4096)
-_SUPERSAMPLE_BELOW_PX = (
-    110_000  # box area: larger ones are drawn once per pixel, their edges softened afterwards
-)
+_SUPERSAMPLE_BELOW_PX = 45_000  # box area: larger ones are drawn once per pixel, their edges softened after
 
-_VERTEX = """#version 330
+# The mesh is so fine (triangles of a few pixels) that light is worked out at its vertices: a third of the time.
+# Light adds up in linear light; colours and the picture are as a screen has them (gamma 2, to spare the pow).
+_VERTEX = f"""#version 330
 in vec3 position; in vec3 normal; in vec3 uvl;
 uniform vec4 lens;  // x, y scale and offset from tangents to the clip volume of the box
 uniform vec2 depth;
-out vec3 at; out vec3 n; out vec3 t;
-void main() {
-    at = position; n = normal; t = uvl;
-    gl_Position = vec4(lens.x * position.x + lens.z * position.z, lens.y * position.y + lens.w * position.z,
-                       depth.x * position.z + depth.y, position.z);
-}"""
-
-# Light adds up in linear light; colours and the picture are as a screen has them (gamma 2, to spare the pow).
-_FRAGMENT = f"""#version 330
-in vec3 at; in vec3 n; in vec3 t;
-uniform sampler2DArray cloth;
 uniform vec3 toward[{MAX_LIGHTS}]; uniform vec3 strength[{MAX_LIGHTS}];
 uniform vec3 sky; uniform vec3 ground; uniform vec3 up; uniform float gloss;
-out vec4 colour;
+out vec3 light; out vec3 shine; out vec3 place;
 void main() {{
-    vec3 normal = normalize(n);
-    vec3 view = normalize(-at);
-    if (dot(normal, view) < 0.0 && !gl_FrontFacing) normal = -normal;
-    vec3 light = mix(ground, sky, 0.5 + 0.5 * dot(normal, up));
-    vec3 shine = vec3(0.0);
+    vec3 view = normalize(-position);
+    vec3 sum = mix(ground, sky, 0.5 + 0.5 * dot(normal, up));
+    vec3 glint = vec3(0.0);
     for (int i = 0; i < {MAX_LIGHTS}; i++) {{
-        light += strength[i] * max(0.0, dot(normal, toward[i]));
+        sum += strength[i] * max(0.0, dot(normal, toward[i]));
         float h = max(0.0, dot(normal, normalize(toward[i] + view)));
         h *= h; h *= h; h *= h; h *= h;
-        shine += strength[i] * h;
+        glint += strength[i] * h;
     }}
-    vec3 base = texture(cloth, vec3(t.xy, floor(t.z + 0.5))).rgb;
-    colour = vec4(min(sqrt(base * base * light + gloss * shine), 1.0), 1.0);
+    light = sqrt(sum); shine = gloss * glint; place = uvl;
+    gl_Position = vec4(lens.x * position.x + lens.z * position.z, lens.y * position.y + lens.w * position.z,
+                       depth.x * position.z + depth.y, position.z);
 }}"""
+
+_FRAGMENT = """#version 330
+in vec3 light; in vec3 shine; in vec3 place;
+uniform sampler2DArray cloth;
+out vec4 colour;
+void main() { colour = vec4(min(texture(cloth, place).rgb * light + shine, 1.0), 1.0); }"""
 
 
 @dataclass(frozen=True)
