@@ -153,6 +153,20 @@ def test_damaged_configuration_is_refused(saved, config):
     assert "damaged metadata" in refusal(saved)
 
 
+@pytest.mark.parametrize(
+    ("delay", "says"), [(None, 0), (6, 6), (13, "damaged metadata"), ("6", "damaged metadata")]
+)
+def test_look_ahead_is_in_the_configuration_and_older_files_have_none(saved, delay, says):
+    with safe_open(saved, framework="pt") as file:
+        config = json.loads(file.metadata()["config"])
+    del config["delay"]
+    rewrite(saved, config=json.dumps(config | ({} if delay is None else {"delay": delay})))
+    if isinstance(says, str):
+        assert says in refusal(saved)
+    else:
+        assert load_checkpoint(saved)[0].delay == says
+
+
 def test_missing_or_damaged_provenance_is_refused(saved):
     rewrite(saved, provenance="[]")
     assert "provenance" in refusal(saved)

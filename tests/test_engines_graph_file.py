@@ -86,7 +86,10 @@ def test_names_and_metadata_that_are_no_text_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "damage",
-    [{"receptive_field": "0"}, {"receptive_field": "-1"}, {"feature_dim": "0"}, {"horizon_ms": "nan"}],
+    [
+        *({"receptive_field": "0"}, {"receptive_field": "-1"}, {"feature_dim": "0"}, {"horizon_ms": "nan"}),
+        *({"delay": "13"}, {"delay": "-1"}, {"delay": "1.5"}),
+    ],
 )
 def test_sizes_that_cannot_be_are_refused(tmp_path, damage):
     info = GraphInfo(
@@ -96,6 +99,7 @@ def test_sizes_that_cannot_be_are_refused(tmp_path, damage):
         feature_version=1,
         feature_dim=5,
         receptive_field=13,
+        delay=6,
         horizon_ms=200.0,
         width=8,
         parameters=1,
@@ -107,5 +111,6 @@ def test_sizes_that_cannot_be_are_refused(tmp_path, damage):
     metadata = info.metadata()
     assert json.loads(metadata["joint_names"]) == ["a"]
     assert graph_info(tmp_path, metadata) == info
+    assert graph_info(tmp_path, {k: v for k, v in metadata.items() if k != "delay"}).delay == 0  # older files
     with pytest.raises(LoadError, match="damaged metadata"):
         graph_info(tmp_path, {**metadata, **damage})

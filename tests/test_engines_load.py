@@ -12,6 +12,7 @@ from engines import model_files, torch_engine
 from engines.cache import VARIABLE
 from engines.network.checkpoint import save
 from engines.tensorrt import api as tensorrt_api
+from realtime import assets
 from realtime.assets import asset
 from realtime.errors import LoadError
 from realtime.features import FEATURE_DIM, FEATURE_VERSION
@@ -188,8 +189,8 @@ def test_a_damaged_derived_graph_is_made_anew(cache, caplog):
         ("default", {"engine": "torch", "precision": "fp16"}, "--engine onnxruntime"),
         ("default", {"form": "circle"}, "step, window"),
         ("default", {"threads": 0}, "runtime.threads=1"),
-        ("defualt", {}, "use default or"),
-        ("defualt", {"engine": "torch"}, "use default or"),
+        ("defualt", {}, "use default, lookahead or"),
+        ("defualt", {"engine": "torch"}, "use default, lookahead or"),
         ("absent.safetensors", {}, "no such file"),
         ("absent.safetensors", {"engine": "torch"}, "no such file"),
         ("absent.onnx", {}, "no such file"),
@@ -221,6 +222,19 @@ def test_a_graph_of_another_model_or_version_is_refused(tmp_path, ours, metadata
     with pytest.raises(LoadError, match=says) as caught:
         engines.load(str(path), "onnxruntime")
     assert "own.onnx" in str(caught.value) and len(str(caught.value).splitlines()) <= 2
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "torch"])
+def test_look_ahead_is_a_model_of_its_own(engine, tmp_path, monkeypatch):
+    """By its name, from assets/; where it is not there, that is said."""
+    monkeypatch.setattr(assets, "ASSETS", tmp_path)
+    with pytest.raises(LoadError, match="--model lookahead: assets/model_lookahead.* or use --model default"):
+        engines.load("lookahead", engine)
+    late = network(FEATURE_DIM, FEATURE_VERSION, delay=6)
+    save(late, tmp_path / "model_lookahead.safetensors", {})
+    write_graph(late, "step", tmp_path / "model_lookahead.onnx")
+    loaded = engines.load("lookahead", engine)
+    assert (loaded.delay, loaded.describe()["delay"]) == (6, 6)
 
 
 def test_a_graph_of_another_program_is_refused():

@@ -110,6 +110,15 @@ def test_the_receptive_field_is_exactly_13_frames(encoder):
                 assert moved == 0
 
 
+def test_a_delay_says_which_frame_is_told_of_and_changes_no_number(model):
+    """What it looks ahead, it was trained to; the answer for frame t of a clip stands at t + delay."""
+    late = HMMRLive(NetworkConfig(feature_dim=FEATURES, feature_version=1, model_id="late", delay=6)).eval()
+    late.load_state_dict(model.state_dict())
+    assert (late.delay, late.encoder.delay, model.delay) == (6, 6, 0)
+    features = torch.randn(1, 20, FEATURES)
+    assert torch.equal(late(features).theta6d, model(features).theta6d)
+
+
 def test_future_frames_change_nothing(encoder):
     features = torch.randn(2, 30, encoder.width)
     before = encoder(features)
@@ -290,6 +299,10 @@ def test_dropout_acts_in_training_only(dropout):
         {"horizon_ms": 0},
         {"horizon_ms": float("nan")},
         {"dropout": 1.0},
+        {"delay": -1},
+        {"delay": 13},
+        {"delay": 6.0},
+        {"delay": True},
         {"model_id": ""},
         {"feature_version": None},
     ],

@@ -128,10 +128,12 @@ def test_tensorrt_builds_it(kind, form, fp32, gate, tmp_path):
 @pytest.mark.parametrize("kind", CONVERSIONS)
 def test_small_networks_of_both_forms(kind, form, gate, tmp_path):
     """Random weights: fp16 rounds a thousandth, int8 some hundredths; the branch and its absence give the same."""
-    path = write_graph(network(), form, tmp_path / "net.onnx")
+    path = write_graph(network(delay=3), form, tmp_path / "net.onnx")
     body = load_body(None)
     measured = convert(path, kind[0], tmp_path / "out.onnx", kind[1], gate)
-    apart = compare(run_graph(tmp_path / "out.onnx", gate, body)[0], run_graph(path, gate, body)[0])
+    converted, info = run_graph(tmp_path / "out.onnx", gate, body)
+    assert info.delay == 3
+    apart = compare(converted, run_graph(path, gate, body)[0])
     limit = {"fp32": 1e-5, "fp16": 0.02, "int8": 0.3}[kind[0]]
     assert measured["theta"] < limit and apart["theta"] < limit
 
