@@ -12,60 +12,23 @@ from realtime.body.skeleton import JOINT_NAMES
 from realtime.body.smpl import load_body
 from realtime.errors import LoadError
 from realtime.perception.box import keypoint_crop, smooth_crop
+from tests.motions import every_look, observed_take, swinging_clip
 from training.augment import MotionBank
 from training.crops import keypoint_crops, smooth_crops
 from training.dataset import TrainingData
 from training.fit import rescale_strip
-from training.motion_tier import MotionTier
 from training.metrics import knee_flexion_deg
-from training.motion import Clip, load_clips, mirror, straighten_knees
+from training.motion import load_clips, mirror, straighten_knees
+from training.motion_tier import MotionTier
 from training.noise import NoiseModel, first_markers, fit_markers, fit_noise, project
-from training.observe import LOOKS, ObservedTake
+from training.observe import ObservedTake
 from training.reach import reach
-from training.staging import stage
 from training.take_tier import TakeTier
-
-
-def _clip(frames: int = 120, seed: int = 0) -> Clip:
-    rng = np.random.default_rng(seed)
-    swing = np.sin(np.arange(frames) / 12.0)[:, None, None] * rng.normal(0, 0.3, (1, 24, 3))
-    return Clip(
-        "99_01",
-        "swing",
-        "amc",
-        axis_angle_to_matrix(swing),
-        np.cumsum(rng.normal(0, 0.003, (frames, 3)), axis=0),
-    )
 
 
 @pytest.fixture(scope="module")
 def body():
     return load_body(None)
-
-
-def _observed(body, seed: int = 0) -> ObservedTake:
-    """A take that BlazePose saw perfectly, in every look."""
-    rng = np.random.default_rng(seed)
-    take = stage(_clip(seed=seed), 0, 90, rng)
-    joints, transforms = forward_kinematics(body, take.rotations, take.betas)
-    shift = take.trans - joints[:, 0]
-    transforms[..., :3, 3] += shift[:, None]
-    joints = joints + shift[:, None]
-    size = np.array([take.camera.width, take.camera.height], np.float32)
-    markers = first_markers()
-    placed = markers.place(joints, transforms)
-    pixels = project(placed, np.repeat(size[None], 90, 0), np.full(90, take.camera.fov_deg))
-    world = placed - placed.mean(axis=1, keepdims=True)
-    return ObservedTake(
-        None, take.clip, take.rotations, take.trans, take.betas, take.camera.R, size, take.camera.fov_deg, take.t_s,
-        _every_look(pixels), _every_look(world), np.full((90, len(LOOKS), 33), 0.95, np.float32),
-        np.ones(90, bool), joints, transforms,
-    )  # fmt: skip
-
-
-def _every_look(values: np.ndarray) -> np.ndarray:
-    """(T, 33, …) → (T, K, 33, …) float32."""
-    return np.repeat(values[:, None], len(LOOKS), axis=1).astype(np.float32)
 
 
 def test_batched_crops_are_those_of_the_live_path():
@@ -88,7 +51,7 @@ def test_batched_crops_are_those_of_the_live_path():
 
 
 def test_mirror_is_its_own_inverse_and_mirrors_the_joints(body):
-    rotations = _clip().rotations
+    rotations = swinging_clip().rotations
     assert np.allclose(mirror(mirror(rotations)), rotations, atol=1e-6)
     joints, _ = forward_kinematics(body, rotations, np.zeros(10, np.float32))
     mirrored, _ = forward_kinematics(body, mirror(rotations), np.zeros(10, np.float32))
@@ -117,7 +80,7 @@ def test_straightened_knees_leave_the_foot_where_it_was(body):
 
 
 def test_markers_are_found_again(body):
-    takes = [_observed(body, seed) for seed in range(4)]
+    takes = [observed_take(body, seed) for seed in range(4)]
     truth = first_markers()
     moved = [
         ObservedTake(
@@ -133,7 +96,7 @@ def test_markers_are_found_again(body):
 def _with_offset(take: ObservedTake, markers, offset: np.ndarray) -> np.ndarray:
     moved = type(markers)(markers.seat, markers.carrier, markers.offset + offset)
     frames = len(take.trans)
-    return _every_look(
+    return every_look(
         project(
             moved.place(take.joints, take.transforms),
             np.repeat(take.image_size[None], frames, 0),
@@ -143,7 +106,7 @@ def _with_offset(take: ObservedTake, markers, offset: np.ndarray) -> np.ndarray:
 
 
 def test_a_perfect_observer_leaves_no_noise(body):
-    takes = [_observed(body, seed) for seed in range(3)]
+    takes = [observed_take(body, seed) for seed in range(3)]
     markers = first_markers()
     noise = fit_noise(takes, markers)
     assert isinstance(noise, NoiseModel)
@@ -152,9 +115,9 @@ def test_a_perfect_observer_leaves_no_noise(body):
 
 def test_batches_have_their_truth_in_the_ray_frame(body):
     """Projected joints of the truth lie on the landmarks that sit on them, in both tiers, mirrored or not."""
-    takes = [_observed(body, seed) for seed in range(3)]
+    takes = [observed_take(body, seed) for seed in range(3)]
     noise = fit_noise(takes, first_markers())
-    bank = MotionBank([_clip(seed=seed) for seed in range(3)])
+    bank = MotionBank([swinging_clip(seed=seed) for seed in range(3)])
     rng = np.random.default_rng(0)
     tiers = [
         (MotionTier(body, bank, noise, 16, rng), 0.5),
@@ -182,7 +145,7 @@ def test_batches_have_their_truth_in_the_ray_frame(body):
 
 
 def test_a_limb_reaches_where_it_is_told_and_nothing_else_moves(body):
-    rotations = _clip().rotations
+    rotations = swinging_clip().rotations
     direction = np.array([0.36, 0.48, -0.8])
     share = np.linspace(0.0, 1.0, len(rotations))
     for limb, following in (("right_shoulder", "right_elbow"), ("left_hip", "left_knee")):

@@ -20,7 +20,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 
-from engines.network.appearance import AppearanceEncoder
+from engines.appearance import export_appearance
+from engines.network.appearance import AppearanceEncoder, save_appearance
 from engines.network.config import NetworkConfig
 from engines.network.model import HMMRLive
 from realtime.body.smpl import Body, load_body
@@ -205,7 +206,16 @@ def main() -> None:
     takes = [take for take in takes if take.detected.any()]
     learned = options.takes or len(takes) // 2
     encoder = learn(takes[:learned], fit_markers(takes), body, options.steps, options.seed, options.minutes)
-    torch.save(encoder.state_dict(), options.out.with_suffix(".pt"))
+    provenance = {
+        "command": f"python -m training.fit_appearance --steps {options.steps} --seed {options.seed}",
+        "rendered_takes": str(learned),
+        "licence": "Apache-2.0",
+    }
+    save_appearance(encoder, options.out, provenance)
+    try:
+        export_appearance(encoder, options.out.with_suffix(".onnx"), provenance)
+    except HmmrLiveError as error:
+        parser.exit(error.exit_code, f"{error}\n")
     describe_takes(encoder, takes[learned:])
 
 

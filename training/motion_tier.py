@@ -46,7 +46,9 @@ class MotionTier:
             pace = np.exp(rng.normal(0.0, 0.25))  # the motion itself slower or faster
             both = np.concatenate([times, times + dt_ahead[i]])
             window = self._bank.window(times * pace, both[frames:] * pace, rng)
-            setting = random_setting(rng)
+            setting = random_setting(
+                rng, p_close=0.0
+            )  # how landmarks outside the picture err is not modelled
             turned = np.concatenate([window.rotations, window.ahead])
             turned[:, 0] = setting.camera.R @ turned[:, 0]
             turned = reach_out(turned, both / FPS, rng)

@@ -57,9 +57,11 @@ def random_betas(rng: np.random.Generator) -> np.ndarray:
     return np.clip(rng.normal(0.0, BETA_SD, 10), -BETA_LIMIT, BETA_LIMIT).astype(np.float32)
 
 
-def random_setting(rng: np.random.Generator, azimuth: float | None = None) -> Setting:
+def random_setting(
+    rng: np.random.Generator, azimuth: float | None = None, p_close: float = P_CLOSE
+) -> Setting:
     """Any camera that people put up, in a room or on the desk."""
-    close = rng.uniform() < P_CLOSE
+    close = rng.uniform() < p_close
     if azimuth is None:
         azimuth = float(rng.normal(0.0, 0.5)) if close else random_azimuth(rng)
     sizes, chances = zip(*PICTURES, strict=True)
