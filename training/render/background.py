@@ -8,8 +8,10 @@ import numpy as np
 from training.render.patterns import random_colour, smooth_noise
 
 
-def random_background(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """(height, width, 3) uint8 BGR."""
+def random_background(
+    rng: np.random.Generator, width: int, height: int, worn: np.ndarray | None = None
+) -> np.ndarray:
+    """(height, width, 3) uint8 BGR. worn (3,) BGR: the colour of a garment, which the walls of some rooms share."""
     make = (_gradient, _clutter, _noise, _room)[int(rng.choice(4, p=[0.15, 0.2, 0.2, 0.45]))]
     picture = make(rng, width, height)
     contrast = rng.uniform(0.35, 1.1)

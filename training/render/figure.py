@@ -11,22 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from realtime.body.smpl import Body
+from training.render.attachments import Attachment
 
 ATLAS_PX = 1024  # one layer of the texture, square
 ATLAS_M = 1.8
 ATLAS_LEFT_M, ATLAS_TOP_M = -0.9, 0.84  # x and y of the layer's corner; y falls with the rows
 FRONT, BACK, EXTRA = 0, 1, 2  # layers
-
-
-@dataclass(frozen=True)
-class Attachment:
-    """A mesh hung onto the body: a skirt, long hair, a thing in the hand."""
-
-    vertices: np.ndarray  # (N, 3) metres, rest pose
-    faces: np.ndarray  # (F, 3)
-    weights: np.ndarray  # (N, 24)
-    uv: np.ndarray  # (N, 2) in [0, 1] of the layer EXTRA
-    nearest: np.ndarray  # (N,) the body's vertex whose shape it follows
 
 
 @dataclass
@@ -85,6 +75,12 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return (normals / np.maximum(length, 1e-12)).astype(np.float32)
 
 
+def _outward(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """The faces, turned so that their normals look away from the mesh's middle."""
+    away = vertices - vertices.mean(axis=0)
+    return faces if (vertex_normals(vertices, faces) * away).sum() > 0 else faces[:, ::-1]
+
+
 def place_on_atlas(points: np.ndarray) -> np.ndarray:
     """(…, 2 or 3) x, y of the rest pose, metres → (…, 2) in [0, 1] of a layer."""
     return np.stack(
@@ -103,7 +99,7 @@ def assemble(body: Body, offset_m: np.ndarray, texture: np.ndarray, attachments:
     for item in attachments:
         template.append(item.vertices)
         weights.append(item.weights)
-        two_sided.append(item.faces + first)
+        two_sided.append(_outward(item.vertices, item.faces) + first)
         uvl.append(np.concatenate([item.uv, np.full((len(item.uv), 1), EXTRA)], axis=1))
         sources.append(item.nearest)
         first += len(item.vertices)

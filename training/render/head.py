@@ -1,16 +1,15 @@
-"""Skin and head: tones, eyes, brows, mouth, hair, beard, painted on the T-pose."""
+"""Skin and face: tones, eyes, brows, mouth, beard, glasses, painted on the T-pose."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from training.render.figure import ATLAS_LEFT_M, ATLAS_M, ATLAS_PX, ATLAS_TOP_M, BACK, FRONT
-from training.render.patterns import smooth_noise
+from training.render.figure import ATLAS_LEFT_M, ATLAS_M, ATLAS_PX, ATLAS_TOP_M
 
 # Places in the face of the shipped body's rest pose, metres.
 EYE_Y_M, EYE_X_M = 0.683, 0.032
-MOUTH_Y_M, CHIN_Y_M, CROWN_Y_M, HAIRLINE_Y_M = 0.612, 0.575, 0.801, 0.755
+MOUTH_Y_M, HAIRLINE_Y_M = 0.612, 0.755
 
 _TONES = np.array(  # BGR of skins from light to dark
     [
@@ -60,43 +59,6 @@ def _oval(
     )
 
 
-def paint_head(layers: np.ndarray, skin: np.ndarray, hair: np.ndarray, rng: np.random.Generator) -> None:
-    """Face, hair and beard onto the layers (2 or more, S, S, 3) uint8 whose head is bare skin so far, in place."""
-    front = layers[FRONT]
-    paint_face(front, skin, hair, rng)
-    style = rng.uniform()
-    if style < 0.12:
-        return  # bald
-    rows, columns = _head_grid()
-    hairline = HAIRLINE_Y_M + rng.normal(0.0, 0.008) - rng.uniform(0.0, 3.0) * columns**2
-    temples = 0.062 + rng.normal(0.0, 0.003)
-    down_to = rng.uniform(0.60, 0.68)
-    front_hair = (rows > hairline) | (
-        (np.abs(columns) > temples) & (rows > down_to + 0.03) & (rows > EYE_Y_M - 0.03)
-    )
-    back_hair = (rows > down_to) & (np.abs(columns) < 0.12)
-    texture = 1.0 + 0.2 * smooth_noise(rng, *front_hair.shape, 40.0, 2)[..., None]
-    strands = np.clip(hair * texture, 0, 255).astype(np.uint8)
-    top, left, h, w = _head_window()
-    for layer, mask in ((FRONT, front_hair), (BACK, back_hair)):
-        window = layers[layer, top : top + h, left : left + w]
-        window[mask] = strands[mask]
-
-
-def _head_window() -> tuple[int, int, int, int]:
-    scale = ATLAS_PX / ATLAS_M
-    top = int((ATLAS_TOP_M - 0.82) * scale)
-    left = int((-0.14 - ATLAS_LEFT_M) * scale)
-    return top, left, int(0.30 * scale), int(0.28 * scale)
-
-
-def _head_grid() -> tuple[np.ndarray, np.ndarray]:
-    top, left, h, w = _head_window()
-    y = ATLAS_TOP_M - (np.arange(top, top + h) + 0.5) * ATLAS_M / ATLAS_PX
-    x = ATLAS_LEFT_M + (np.arange(left, left + w) + 0.5) * ATLAS_M / ATLAS_PX
-    return np.broadcast_to(y[:, None], (h, w)), np.broadcast_to(x[None], (h, w))
-
-
 def paint_face(front: np.ndarray, skin: np.ndarray, hair: np.ndarray, rng: np.random.Generator) -> None:
     """Eyes, brows, nose and mouth onto the front layer (S, S, 3) uint8, in place."""
     shade = skin * 0.72
@@ -122,3 +84,20 @@ def paint_face(front: np.ndarray, skin: np.ndarray, hair: np.ndarray, rng: np.ra
     lip = skin * np.array([0.62, 0.58, 0.85]) if rng.uniform() < 0.7 else np.array([60.0, 50, 175])
     _oval(front, 0.0, MOUTH_Y_M, 0.024, 0.0075, lip)
     _oval(front, 0.0, MOUTH_Y_M, 0.022, 0.0015, lip * 0.45)
+    if rng.uniform() < 0.12:
+        _glasses(front, rng)
+    if rng.uniform() < 0.04:  # a mask
+        _oval(front, 0.0, MOUTH_Y_M + 0.012, 0.06, 0.042, rng.uniform(20, 245, 3))
+
+
+def _glasses(front: np.ndarray, rng: np.random.Generator) -> None:
+    frame, dark = rng.uniform(5, 70, 3), rng.uniform() < 0.4
+    size = ATLAS_PX / ATLAS_M * 16
+    axes = (int(rng.uniform(0.019, 0.024) * size), int(rng.uniform(0.013, 0.02) * size))
+    for side in (-1.0, 1.0):
+        place = _texel(side * EYE_X_M, EYE_Y_M - 0.001)
+        cv2.ellipse(front, place, axes, 0, 0, 360, frame.tolist(), -1 if dark else 2, cv2.LINE_AA, 4)
+        ear = _texel(side * 0.075, EYE_Y_M + 0.004), _texel(side * (EYE_X_M + 0.02), EYE_Y_M + 0.003)
+        cv2.line(front, *ear, frame.tolist(), 2, cv2.LINE_AA, 4)
+    bridge = _texel(-0.012, EYE_Y_M + 0.003), _texel(0.012, EYE_Y_M + 0.003)
+    cv2.line(front, *bridge, frame.tolist(), 2, cv2.LINE_AA, 4)

@@ -57,6 +57,16 @@ def cloth(rng: np.random.Generator, size: int, fold_cells: float = 20.0) -> np.n
     return shaded(picture, shade)
 
 
+def strands(rng: np.random.Generator, size: int, colour: np.ndarray) -> np.ndarray:
+    """(size, size, 3) uint8: hair, streaks that hang down."""
+    picture = np.empty((size, size, 3), np.uint8)
+    picture[:] = np.clip(colour, 0, 255).astype(np.uint8)
+    streaks = cv2.resize(
+        rng.normal(1.0, 0.13, (size // 64, size // 4)).astype(np.float32), (size // 2, size // 2)
+    )
+    return shaded(picture, streaks)
+
+
 def shaded(picture: np.ndarray, shade: np.ndarray) -> np.ndarray:
     """picture (h, w, 3) uint8 times shade (any size) float32 about 1."""
     factor = cv2.resize(cv2.convertScaleAbs(shade, alpha=128.0), picture.shape[1::-1])

@@ -36,10 +36,10 @@ class PersonRenderer:
         nothing in front. The look, frame by frame too, follows from `rng` alone.
         """
         plain = grain is not None
-        self._figure = dress(self._body, rng)
+        self._figure, worn = dress(self._body, rng)
         self._scene.load(self._figure.faces, self._figure.two_sided, self._figure.uvl, self._figure.texture)
         self._scene.light(random_lights(rng))
-        self._background = random_background(rng, width, height)
+        self._background = random_background(rng, width, height, worn)
         self._occluders = [] if plain else random_occluders(rng, width, height)
         self._degradation = Degradation(rng, width, height, grain)
         self._shutter = rng.uniform(0.2, _MAX_SHUTTER) if rng.uniform() < _BLUR_SHARE and not plain else 0.0
