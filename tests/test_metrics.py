@@ -5,20 +5,26 @@ import pytest
 
 from realtime.body.rotations import axis_angle_to_matrix
 from training.metrics import (
+    LIMB_LANDMARKS,
     LIMB_PAIRS,
+    POINT_JOINTS,
+    POINTS,
     acceleration_error_mm,
     displacement_error_mm,
     flips,
     knee_flexion_deg,
     lag_ms,
+    mean_rotation,
     mpjpe_mm,
     mpvpe_mm,
     mrsv,
     mrvpv_m,
     pa_mpjpe_mm,
     pck,
+    points_of_landmarks,
     procrustes,
     rotation_error_deg,
+    to_hmmr_crop,
 )
 
 
@@ -232,3 +238,38 @@ def test_rotation_error_is_the_angle_between():
     for error in (rotation_error_deg(true @ turn, true), rotation_error_deg(turn @ true, true)):
         assert error.shape == (6, 24)
         assert error == pytest.approx(np.broadcast_to(degrees, (6, 24)), abs=2e-4)
+
+
+def test_points_are_hmmrs_fourteen():
+    from realtime.body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES
+
+    assert [JOINT_NAMES[joint] for joint in POINT_JOINTS] == list(POINTS) and len(POINTS) == 14
+    world = np.random.default_rng(0).normal(size=(2, 5, 33, 3))
+    points = points_of_landmarks(world)
+    assert np.array_equal(points[..., :12, :], world[..., LIMB_LANDMARKS, :])
+    for place, name in ((12, "shoulder"), (13, "ear")):
+        pair = [BLAZEPOSE_NAMES.index(f"{side}_{name}") for side in ("left", "right")]
+        assert points[..., place, :] == pytest.approx(world[..., pair, :].mean(axis=-2))
+
+
+def test_the_crop_is_hmmrs():
+    true = np.array([[[100.0, 50.0], [400.0, 450.0], [9999.0, 0.0]]])  # a box of 300 x 400, diagonal 500
+    visible = np.array([[True, True, False]])
+    cropped = to_hmmr_crop(true, true, visible)
+    assert cropped[0, :2] == pytest.approx(np.array([[112 - 45, 112 - 60], [112 + 45, 112 + 60]]))
+    moved = to_hmmr_crop(true + [10.0, 0.0], true, visible) - cropped
+    assert moved[0] == pytest.approx(np.broadcast_to([3.0, 0.0], (3, 2)))
+    assert np.isnan(to_hmmr_crop(true, true, np.zeros((1, 3), bool))).all()
+    assert np.isnan(to_hmmr_crop(true, true, np.array([[True, False, False]]))).all()
+
+
+def test_mean_rotation_lies_in_the_middle():
+    axis = np.array([0.3, -0.5, 0.8]) / np.linalg.norm([0.3, -0.5, 0.8])
+    both = axis_angle_to_matrix(np.radians([[10.0], [70.0]]) * axis).astype(float)
+    middle = axis_angle_to_matrix(np.radians(40.0) * axis).astype(float)
+    assert mean_rotation(both) == pytest.approx(middle, abs=1e-6)
+    heavy = mean_rotation(np.stack([both, both], axis=1), np.array([1.0, 0.0]))
+    assert heavy == pytest.approx(np.stack([both[0], both[0]]), abs=1e-6)
+    half_turns = axis_angle_to_matrix(np.radians([[0, 0, 170.0], [0, 0, -170.0]])).astype(float)
+    assert np.linalg.det(mean_rotation(half_turns)) == pytest.approx(1.0)
+    assert rotation_error_deg(mean_rotation(half_turns), half_turns) == pytest.approx([10.0, 10.0], abs=1e-3)

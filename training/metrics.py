@@ -27,12 +27,26 @@ LIMB_PAIRS = np.array(
         if name.startswith("left")
     ]
 )  # (6, 2) left and right of each limb joint, as indices into LIMBS
+# HMMR's 14 (of LSP): the limbs, then neck and head. SMPL's joints of these names; of world landmarks the middles of
+# shoulders and ears, which lie some centimetres elsewhere in the body: hold landmarks to the limbs alone for fairness.
+POINTS = (*LIMBS, "neck", "head")
+POINT_JOINTS = np.array([JOINT_NAMES.index(name) for name in POINTS])
+_SHOULDERS, _EARS = (
+    [BLAZEPOSE_NAMES.index(f"{side}_{name}") for side in ("left", "right")] for name in ("shoulder", "ear")
+)
 _HIPS = np.array([LIMBS.index("left_hip"), LIMBS.index("right_hip")])
 
 PCK_THRESHOLD_PX = 0.05 * 224  # HMMR: α = .05 of its crop's side
 PCK_MIN_VISIBLE = 6
+CROP_DIAGONAL_PX = 150.0  # HMMR scales the diagonal of the box around the keypoints to this
 FLIP_MARGIN_MM = 50.0  # left and right are some 300 mm apart: well above what depth noise moves the mean by
 LAG_MIN_FRAMES = 10
+
+
+def points_of_landmarks(world: np.ndarray) -> np.ndarray:
+    """World landmarks (…, 33, 3) → (…, 14, 3) POINTS."""
+    middles = [world[..., pair, :].mean(axis=-2, keepdims=True) for pair in (_SHOULDERS, _EARS)]
+    return np.concatenate((world[..., LIMB_LANDMARKS, :], *middles), axis=-2)
 
 
 def _about_hips(joints: np.ndarray, hips: np.ndarray | None) -> np.ndarray:
@@ -119,6 +133,18 @@ def pck(
     scale = np.trace(linear, axis1=1, axis2=2) / 2.0
     near = (np.linalg.norm(scale[:, None, None] * x - y, axis=-1) < threshold_px) & seen
     return np.where(count >= PCK_MIN_VISIBLE, near.sum(axis=1) / share[:, 0, 0], np.nan)
+
+
+def to_hmmr_crop(points_px: np.ndarray, true_px: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """(T, K, 2) pixels of any picture → pixels of HMMR's 224² crop around the true keypoints (T, K, 2), visible ones
+    (T, K) bool: the box's middle at 112, its diagonal 150 long. nan where none is visible or all lie on one spot."""
+    seen = visible[..., None]
+    low = np.where(seen, true_px, np.inf).min(axis=1, keepdims=True)
+    high = np.where(seen, true_px, -np.inf).max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scale = CROP_DIAGONAL_PX / np.linalg.norm(high - low, axis=-1, keepdims=True)
+        cropped = (points_px - (low + high) / 2.0) * scale + 112.0
+    return np.where(np.isfinite(scale) & (scale > 0), cropped, np.nan)
 
 
 def mpvpe_mm(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -229,6 +255,14 @@ def rotation_error_deg(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     )  # 2 sin(angle) times the axis
     trace = np.trace(between, axis1=-2, axis2=-1)
     return np.degrees(np.arctan2(np.linalg.norm(axis, axis=-1), trace - 1.0))
+
+
+def mean_rotation(rotations: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """(N, …, 3, 3), weights (N,) → (…, 3, 3) the rotation with the least summed squared difference to all of them."""
+    moment = np.average(np.asarray(rotations, np.float64), axis=0, weights=weights)
+    U, _, Vt = np.linalg.svd(moment)
+    U[..., 2] *= np.sign(np.linalg.det(U @ Vt))[..., None]
+    return U @ Vt
 
 
 def knee_flexion_deg(rotations: np.ndarray) -> np.ndarray:

@@ -1,0 +1,217 @@
+"""How close the stream is to the truth: held-out motion, rendered, through the live path. Every table from one run.
+
+    python -m bench.accuracy [--motion FILE] [--takes 48] [--also NAME=MODEL] [--videos FILE …]
+                             [--sections main,rotations,dynamics,rates,videos] [--processes N]
+                             [--json FILE] [--plots DIR]
+
+All rows see the same pictures, and only frames that every row calls tracked are counted. docs/accuracy.md says what the
+rows and the columns are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from bench.accuracy import dynamics, main_table, plots, rates, rotations, videos
+from bench.accuracy.evaluate import Plan, TakeResult, run_takes
+from bench.accuracy.report import report
+from bench.accuracy.rows import Row, parse_also, table_rows
+from bench.accuracy.targets import targets
+from engines import MODELS, load
+from realtime.assets import asset
+from realtime.body.smpl import load_body
+from realtime.errors import ConfigError, HmmrLiveError, LoadError
+from realtime.version import VERSION
+from training.motion import DEFAULT_MOTION, load_clips
+
+SECTIONS = ("main", "rotations", "dynamics", "rates", "videos")
+LOOK_AHEAD = "lookahead"
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.accuracy",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--motion", "--motions", type=Path, default=DEFAULT_MOTION, metavar="FILE", help="docs/training.md")
+    add("--split", choices=("eval", "train"), default="eval")
+    add("--takes", type=int, default=48, metavar="N")
+    add("--frames", type=int, default=90, metavar="N", help="of each take, at 30 fps; default %(default)s")
+    add(
+        "--rate-takes",
+        type=int,
+        default=16,
+        metavar="N",
+        help="also seen at other rates; default %(default)s",
+    )
+    add("--seed", type=int, default=1)
+    add("--model", default="default", help="of the stream and of the single frame; default %(default)s")
+    add(
+        "--look-ahead",
+        metavar="MODEL",
+        help=f"default {LOOK_AHEAD}, if it is there; 'none' leaves it out",
+    )
+    add(
+        "--also",
+        type=str,
+        action="append",
+        default=[],
+        metavar="NAME=MODEL[,key=value…]",
+        help="one more row; settings as of --set; may be repeated",
+    )
+    add("--quick", action="store_true", help="without the rows of filters and of switches")
+    add("--engine", default="auto")
+    add("--sections", default=",".join(SECTIONS), help="default: all (videos: where some are given)")
+    add("--videos", type=Path, nargs="+", default=[], metavar="FILE", help="real clips")
+    add("--video-frames", type=int, default=0, metavar="N", help="of each clip at most; default: all")
+    add(
+        "--processes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="takes are shared out; cost ms then rises",
+    )
+    add("--json", type=Path, metavar="FILE")
+    add("--plots", type=Path, metavar="DIR")
+    options = parser.parse_args(argv)
+    options.sections = tuple(name.strip() for name in options.sections.split(",") if name.strip())
+    if unknown := set(options.sections) - set(SECTIONS):
+        parser.error(f"--sections: {', '.join(sorted(unknown))} is none of {', '.join(SECTIONS)}")
+    if min(options.takes, options.frames, options.processes) < 1:
+        parser.error("--takes, --frames and --processes must be at least 1")
+    return options
+
+
+def look_ahead_model(asked: str | None) -> str:
+    """The model that looks ahead, or empty; says so where it is left out without having been asked to."""
+    if asked is not None:
+        return "" if asked == "none" else asked
+    try:
+        asset(f"{MODELS[LOOK_AHEAD]}.safetensors")
+    except LoadError as error:
+        print(f"no row of look-ahead: {str(error).splitlines()[0]}")
+        return ""
+    return LOOK_AHEAD
+
+
+def check_rows(rows: list[Row], engine: str) -> None:
+    """Raises ConfigError, LoadError for what would else be found out in every process, or after an hour."""
+    for row in rows:
+        config = row.config(engine)
+        if row.kind != "world":
+            load(config.model, config.engine, config.runtime.precision, config.runtime.threads).close()
+
+
+def make_plan(options: argparse.Namespace, rows: list[Row]) -> Plan:
+    """Raises LoadError where there is no motion."""
+    mean = np.tile(np.eye(3), (24, 1, 1))
+    if "rotations" in options.sections:
+        mean = rotations.mean_pose(load_clips(options.motion, "train"))
+    return Plan(
+        options.motion,
+        options.split,
+        options.frames,
+        options.seed,
+        options.engine,
+        rows,
+        options.sections,
+        options.rate_takes,
+        mean,
+    )
+
+
+def summarise(results: list[TakeResult], sections: tuple[str, ...]) -> dict[str, Any]:
+    """Every section of the rendered takes."""
+    summary: dict[str, Any] = {
+        "frames": sum(result.frames for result in results),
+        "counted": sum(result.counted for result in results),
+        "main": main_table.summarise(
+            [r.scores for r in results], [r.view for r in results], [r.subject for r in results]
+        ),
+    }
+    if "rotations" in sections:
+        rows = {row: rotations.summarise([r.rotations[row] for r in results]) for row in results[0].rotations}
+        summary["rotations"] = {"rows": rows}
+    if "dynamics" in sections:
+        summary["dynamics"] = {
+            row: dynamics.summarise([r.dynamics[row] for r in results]) for row in results[0].dynamics
+        }
+    if "rates" in sections and (own := [r.rates for r in results if r.rates]):
+        summary["rates"] = rates.summarise(own)
+    return summary
+
+
+def details(results: list[TakeResult]) -> list[dict[str, Any]]:
+    """What JSON keeps of every take."""
+    keys = ("index", "clip", "view", "subject", "frames", "counted", "scores", "rates")
+    return [{key: getattr(result, key) for key in keys} for result in results]
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = parse(argv)
+    try:
+        also = [parse_also(text) for text in options.also]
+        rows = table_rows(options.model, look_ahead_model(options.look_ahead), also, options.quick)
+        check_rows(rows, options.engine)
+        if options.plots:
+            plots.check_plots()
+        summary: dict[str, Any] = {
+            "version": VERSION,
+            "options": _plain(vars(options)),
+            "takes_drawn": options.takes,
+        }
+        results = _rendered(options, rows, summary)
+        if "videos" in options.sections and options.videos:
+            body = load_body(None)
+            streams = [row for row in rows if row.kind != "world" and not row.knows_tilt]
+            summary["videos"] = [
+                videos.measure(clip, streams, options.engine, body, options.video_frames)
+                for clip in tqdm(options.videos, unit="clip", disable=None)
+            ]
+    except HmmrLiveError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    report(summary)
+    if options.plots and results:
+        for file in plots.draw_all(options.plots, results, summary):
+            print(file)
+    if options.json:
+        summary["targets"] = [vars(target) | {"met": target.met} for target in targets(summary)]
+        options.json.write_text(json.dumps(summary | {"takes_detail": details(results)}, indent=1) + "\n")
+    return 0
+
+
+def _rendered(options: argparse.Namespace, rows: list[Row], summary: dict[str, Any]) -> list[TakeResult]:
+    """The takes' results, put into the summary. Raises ConfigError where no take could be followed."""
+    if not set(options.sections) - {"videos"}:
+        return []
+    plan = make_plan(options, rows)
+    progress = tqdm(
+        run_takes(plan, options.takes, options.processes), total=options.takes, unit="take", disable=None
+    )
+    results = [result for result in progress if result is not None]
+    if not results:
+        raise ConfigError(
+            f"{options.motion}: no take was tracked by every row for {main_table.LEAST_STEPS} frames in a row; "
+            "give more --takes or longer ones (--frames)"
+        )
+    summary |= summarise(results, options.sections)
+    return results
+
+
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    """Paths and tuples as JSON has them."""
+    return json.loads(json.dumps(options, default=str))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
