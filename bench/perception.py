@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 
 from bench.table import print_table
-from realtime.assets import asset
+from realtime.assets import APPEARANCE, asset, is_shipped
 from realtime.config import MIRROR_MODES, Config, PerceptionConfig
 from realtime.errors import HmmrLiveError, SourceError
 from realtime.observation import Detection
@@ -101,12 +101,13 @@ def make_rows() -> list[Row]:
         config = Config()
         config.perception.name = "mediapipe"
         rows.append(Row(name, make_perception(config)))
-    for mirror in MIRROR_MODES:
+    variants = [("mirror", mirror) for mirror in MIRROR_MODES]
+    for key, value in variants + ([("map", "off")] if is_shipped(APPEARANCE) else []):
         config = Config()
-        config.perception.name, config.perception.mirror = "blazepose", mirror
-        rows.append(
-            Row("blazepose" if mirror == "off" else f"blazepose, mirror={mirror}", make_perception(config))
-        )
+        config.perception.name = "blazepose"
+        usual = getattr(config.perception, key) == value
+        setattr(config.perception, key, value)
+        rows.append(Row("blazepose" if usual else f"blazepose, {key}={value}", make_perception(config)))
     return rows
 
 

@@ -2,7 +2,7 @@
 
 python -m engines.build                            the default model for the GPU here
 python -m engines.build --target sm86,sm89         for other GPUs: tensorrt_rtx only, no GPU is needed
-python -m engines.build --target all --perception  BlazePose's networks, too
+python -m engines.build --target all --perception  the perception's networks, too
 python -m engines.build --list                     what there is
 """
 
@@ -20,13 +20,13 @@ from engines.tensorrt import api as tensorrt_api
 from engines.tensorrt.api import RUNTIMES, Api
 from engines.tensorrt.cache import Entry, entries, get_or_build
 from engines.tensorrt.compiler import ProgressLine
-from realtime.assets import asset
+from realtime.assets import APPEARANCE, asset, is_shipped
 from realtime.errors import ConfigError, HmmrLiveError, LoadError
 from realtime.terminal import print_anything
 
 HERE = "here"
 ALL = "all"
-PERCEPTION = ("blazepose_detector.onnx", "blazepose_landmarks.onnx", "blazepose_mask.onnx")
+BLAZEPOSE = ("blazepose_detector.onnx", "blazepose_landmarks.onnx", "blazepose_mask.onnx")
 BATCH = {"batch": 1}  # of the perception's graphs
 TOLD = ("target", "gpu", "form", "precision")  # of an engine, by --list
 NOT_HERE = "tensorrt builds for the GPU of the machine it runs on"
@@ -55,6 +55,11 @@ def choose(runtime: str, target: str) -> tuple[Api, list[tuple[str, str]]]:
         if name not in api.targets:
             raise ConfigError(f"--target {name or target}: {api.label} builds for {', '.join(api.targets)}")
     return api, [(name, "") for name in names]
+
+
+def perception_graphs() -> list[str]:
+    """Names in assets/ of all that the default perception may run."""
+    return [*BLAZEPOSE, *([APPEARANCE] if is_shipped(APPEARANCE) else [])]
 
 
 def _list() -> None:
@@ -90,7 +95,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--runtime", choices=RUNTIMES, default="", help="default: what the live program would take"
     )
-    parser.add_argument("--perception", action="store_true", help="BlazePose's networks, too")
+    parser.add_argument("--perception", action="store_true", help="the perception's networks, too")
     parser.add_argument("--anew", action="store_true", help="build also what is there")
     parser.add_argument("--list", action="store_true", help="show what is there, build nothing")
     return parser.parse_args(arguments)
@@ -106,7 +111,7 @@ def run(options: argparse.Namespace) -> None:
     path, _ = graph_path(options.model, options.form, options.precision, "tensorrt")
     graphs = [(path, {HORIZONS: options.horizons})]
     if options.perception:
-        graphs += [(asset(name), BATCH) for name in PERCEPTION]
+        graphs += [(asset(name), BATCH) for name in perception_graphs()]
     failures = []
     for path, dims in graphs:
         for target, gpu in targets:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from realtime.config import MIRROR_MODES, PERCEPTION_ENGINES, Config, apply_setting, settable_keys
+from realtime.config import MAP_MODES, MIRROR_MODES, PERCEPTION_ENGINES, Config, apply_setting, settable_keys
 from realtime.errors import ConfigError, HmmrLiveError, LoadError, install_command
 from realtime.perception import PERCEPTIONS
 from realtime.record import check_record_path, check_writable_folder
@@ -64,6 +64,7 @@ LIMITS = {
 CHOICES: dict[str, Collection[str]] = {
     "perception.name": PERCEPTIONS,
     "perception.mirror": MIRROR_MODES,
+    "perception.map": MAP_MODES,
     "perception.engine": PERCEPTION_ENGINES,
 }
 

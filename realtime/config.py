@@ -29,6 +29,7 @@ class CameraConfig:
 UNSET = "unset"  # value of a setting that may be without one
 
 MIRROR_MODES = ("off", "alternate", "both")
+MAP_MODES = ("auto", "on", "off")
 PERCEPTION_ENGINES = ("auto", "onnxruntime", "tensorrt")
 
 
@@ -39,7 +40,7 @@ class PerceptionConfig:
     engine: str = "auto"  # auto | onnxruntime | tensorrt
     threads: int = 1  # on the CPU, per look
     mirror: str = "off"  # off | alternate (every other frame's crop mirrored) | both (two looks per frame)
-    map: bool = False  # fill Detection.image_features
+    map: str = "auto"  # the network's map as appearance features, too: auto (where their encoder is there) | on | off
     mask: bool = False  # fill Detection.mask; the viewer's picture then dims what is not the person
     # Of mediapipe:
     complexity: int = 1  # MediaPipe's own 0 | 1 | 2; only 1 is in its wheel

@@ -33,11 +33,10 @@ class Detection:
     landmarks_px: np.ndarray  # (33, 2) float32, pixels of the full image, BlazePose order
     world: np.ndarray  # (33, 3) float32, metres, mid-hip origin, axes of the camera frame
     visibility: np.ndarray  # (33,) float32 in [0, 1]
-    appearance: np.ndarray | None = None  # (128,) float32: features of the picture itself
-    # Only where asked for (--set perception.map=on, perception.mask=on) and the perception has them:
-    # (144, 8, 8) float32, the backbone's map of the upright crop; none on frames that were looked at mirrored:
-    image_features: np.ndarray | None = None
-    mask: np.ndarray | None = None  # (H, W) float32 in [0, 1] of the full image: what is the person's
+    # Where the perception has it: (128,) float32, appearance features of the crop (engines/network/appearance.py).
+    appearance: np.ndarray | None = None
+    # Where asked for (--set perception.mask=on): (H, W) float32 in [0, 1] of the full image, what is the person's.
+    mask: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)

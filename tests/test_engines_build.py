@@ -11,7 +11,7 @@ import pytest
 from small_graph import small_graph, write_small_graph
 
 from engines import build as program
-from engines.build import PERCEPTION, choose, parse, run
+from engines.build import choose, parse, perception_graphs, run
 from engines.gate import Gate, load_gate
 from engines.onnx_builder import write_graph
 from engines.onnx_graph import build as build_graph
@@ -103,11 +103,22 @@ def test_a_model_as_wide_as_hmmr_compiles_in_fp32(api, graph):
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("name", PERCEPTION)
-def test_blazepose_compiles_for_every_target(api, name, target):
+@pytest.mark.parametrize("name", perception_graphs())
+def test_what_perception_runs_compiles_for_every_target(api, name, target):
     path = asset(name)
     for batch in (1, 2) if target == "sm86" else (1,):
         assert compiled(path, api, target, {"batch": batch})
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_an_appearance_encoder_compiles_for_every_target(api, tmp_path, target):
+    """For Turing GPUs too, which have no fp32 products of matrices."""
+    from engines.appearance import export_appearance
+    from engines.network.appearance import AppearanceEncoder
+
+    torch.manual_seed(0)
+    export_appearance(AppearanceEncoder(), tmp_path / "appearance.onnx", {})
+    assert len(compiled(tmp_path / "appearance.onnx", api, target, {"batch": 1})) > 2.9e6
 
 
 def test_every_gpu_that_is_promised_is_a_target():

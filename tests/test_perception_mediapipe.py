@@ -79,7 +79,7 @@ def test_download_breaks_off(no_heavy_model, monkeypatch):
         server.server_close()
 
 
-@pytest.mark.parametrize(("key", "value"), [("mirror", "both"), ("map", True), ("mask", True)])
+@pytest.mark.parametrize(("key", "value"), [("mirror", "both"), ("map", "on"), ("mask", True)])
 def test_what_only_blazepose_does_is_not_ignored(key, value):
     config = Config()
     config.perception.name = "mediapipe"

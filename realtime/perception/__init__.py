@@ -43,9 +43,9 @@ def _blazepose(config: Config) -> Perception:
 
 
 def _mediapipe(config: Config) -> Perception:
-    default = type(config.perception)()
-    for key in ("mirror", "map", "mask"):
-        if getattr(config.perception, key) != getattr(default, key):
+    asked = {"mirror": config.perception.mirror != "off", "map": config.perception.map == "on"}
+    for key, wanted in {**asked, "mask": config.perception.mask}.items():
+        if wanted:
             raise ConfigError(
                 f"--set perception.{key}: mediapipe does not have it; use --perception blazepose"
             )

@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from realtime.config import MIRROR_MODES, PERCEPTION_ENGINES, PerceptionConfig
+from realtime.config import MAP_MODES, MIRROR_MODES, PERCEPTION_ENGINES, PerceptionConfig
 from realtime.errors import ConfigError
 from realtime.observation import Detection
+from realtime.perception.appearance import appearance_network
 from realtime.perception.detector import Detector
 from realtime.perception.look import FOLLOWED, LANDMARKS, SIZE, LandmarkNetwork, Look
 from realtime.perception.mirror import Alternation, merge
@@ -38,15 +39,17 @@ class BlazePose:
     name = "blazepose"
 
     def __init__(self, config: PerceptionConfig) -> None:
-        for key, known in (("mirror", MIRROR_MODES), ("engine", PERCEPTION_ENGINES)):
+        words = {"mirror": MIRROR_MODES, "map": MAP_MODES, "engine": PERCEPTION_ENGINES}
+        for key, known in words.items():
             if getattr(config, key) not in known:
                 raise ConfigError(
                     f"--set perception.{key}={getattr(config, key)}: expected one of {', '.join(known)}"
                 )
         self.own_time_ns = 0  # of the last `process`, all of it
-        self._mirror, self._gives_map = config.mirror, config.map
+        self._mirror = config.mirror
         self._detector = Detector(config.engine, config.threads)
         self._network = LandmarkNetwork(config.engine, config.threads, twice=config.mirror == "both")
+        self._appearance = appearance_network(config)
         self._outline = OutlineNetwork(config.engine, config.threads) if config.mask else None
         self._steady = SteadyPoints()
         self._alternation = Alternation()
@@ -83,9 +86,11 @@ class BlazePose:
         self._before = look
         points = region.to_image(look.points, SIZE)
         self._region = region_around(self._steady.filter(points[FOLLOWED], t_ns))
-        image_features = mask = None
-        if self._gives_map and not mirrored:  # a mirrored map is another one, and not this one flipped
-            image_features = self._network.map("map").copy()
+        appearance = mask = None
+        if (
+            self._appearance is not None and not mirrored
+        ):  # a mirrored map is another one, and not this one flipped
+            appearance = self._appearance.encode(self._network.map("map"))
         if self._outline is not None:
             outline = self._outline.find(
                 crop[:, :: -1 if mirrored else 1], self._network.map("mask_features")
@@ -96,7 +101,7 @@ class BlazePose:
             points[:LANDMARKS],
             region.turn_back(look.world),
             look.visibility,
-            image_features=image_features,
+            appearance=appearance,
             mask=mask,
         )
 
@@ -113,7 +118,7 @@ class BlazePose:
         self._alternation.reset()
 
     def close(self) -> None:
-        for part in (self._detector, self._network, self._outline):
+        for part in (self._detector, self._network, self._appearance, self._outline):
             if part is not None:
                 part.close()
 
@@ -122,7 +127,8 @@ class BlazePose:
             "name": self.name,
             "version": self._network.source,
             "mirror": self._mirror,
-            "map": self._gives_map,
+            "map": self._appearance is not None,
+            "appearance": None if self._appearance is None else self._appearance.source,
             "mask": self._outline is not None,
             "engine": self._network.describe(),
         }

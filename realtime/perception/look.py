@@ -114,7 +114,7 @@ class LandmarkNetwork:
             mirrored = other.result()
         return plain, mirrored
 
-    def map(self, name: str = "map") -> np.ndarray:
+    def map(self, name: str) -> np.ndarray:
         """An output of the last look (of two: of the plain one) as the runner keeps it: (channels, h, w) float32."""
         return self._outputs[name][0]
 
