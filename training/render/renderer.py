@@ -15,9 +15,11 @@ from training.render.figure import Figure
 from training.render.light import random_lights
 from training.render.occluders import random_occluders
 from training.render.scene import NEAR_M, Box, Scene
+from training.render.shadow import Shadow
 
 _MARGIN_PX = 2
 _BLUR_SHARE = 0.2  # of the looks
+_SHADOW_SHARE = 0.6
 _MAX_SHUTTER = 0.7  # of the time between two frames
 
 
@@ -38,8 +40,14 @@ class PersonRenderer:
         plain = grain is not None
         self._figure, worn = dress(self._body, rng)
         self._scene.load(self._figure.faces, self._figure.two_sided, self._figure.uvl, self._figure.texture)
-        self._scene.light(random_lights(rng))
+        lights = random_lights(rng)
+        self._scene.light(lights)
         self._background = random_background(rng, width, height, worn)
+        self._shadow = None
+        if rng.uniform() < _SHADOW_SHARE:
+            self._shadow = Shadow(
+                lights.toward[0], rng.uniform(0.15, 0.65), rng.uniform(0.008, 0.04) * height
+            )
         self._occluders = [] if plain else random_occluders(rng, width, height)
         self._degradation = Degradation(rng, width, height, grain)
         self._shutter = rng.uniform(0.2, _MAX_SHUTTER) if rng.uniform() < _BLUR_SHARE and not plain else 0.0
@@ -57,6 +65,8 @@ class PersonRenderer:
         vertices += (np.asarray(trans, np.float32) - joints[0])[:, None]
         now = vertices, normals
         picture = self._background.copy()
+        if self._shadow is not None:
+            self._shadow.cast(picture, vertices, camera)
         box = person_box(vertices, camera)
         if self._shutter and self._before is not None:
             box = _union(box, person_box(self._before[0], camera))
