@@ -10,6 +10,7 @@ import pytest
 from people import perception_of, pictures
 
 from engines.gate import make_gate
+from engines.graph_file import SEAL_LENGTH, sealed
 from realtime import assets
 from realtime.errors import LoadError
 from realtime.features import APPEARANCE, HAS_APPEARANCE
@@ -123,7 +124,7 @@ def test_asked_for_and_not_there(folder):
 
 
 @pytest.mark.parametrize("asked", ["auto", "on"])
-@pytest.mark.parametrize("damage", ["empty", "cut off", "a bit", "another graph"])
+@pytest.mark.parametrize("damage", ["empty", "cut off", "a bit", "another graph", "another format"])
 def test_damaged_it_is_refused(shipped, asked, damage):
     victim = shipped / assets.APPEARANCE
     whole = victim.read_bytes()
@@ -132,13 +133,14 @@ def test_damaged_it_is_refused(shipped, asked, damage):
         "cut off": whole[:5000],
         "a bit": whole[:5000] + bytes([whole[5000] ^ 4]) + whole[5001:],
         "another graph": (shipped / "blazepose_mask.onnx").read_bytes(),
+        "another format": sealed(whole[:-SEAL_LENGTH].replace(b"appearance 1", b"appearance 2")),
     }
     victim.write_bytes(content[damage])
     with pytest.raises(LoadError) as caught:
         perception_of("blazepose", map=asked, engine="onnxruntime")
     message = str(caught.value)
     assert assets.APPEARANCE in message
-    assert ("training.fit_appearance" in message) == (damage == "another graph")
+    assert ("training.fit_appearance" in message) == damage.startswith("another")
     assert len(message.splitlines()) <= 2
 
 

@@ -87,9 +87,8 @@ class BlazePose:
         points = region.to_image(look.points, SIZE)
         self._region = region_around(self._steady.filter(points[FOLLOWED], t_ns))
         appearance = mask = None
-        if (
-            self._appearance is not None and not mirrored
-        ):  # a mirrored map is another one, and not this one flipped
+        # The map of a mirrored crop is another one, and not that of the crop flipped.
+        if self._appearance is not None and not mirrored:
             appearance = self._appearance.encode(self._network.map("map"))
         if self._outline is not None:
             outline = self._outline.find(
