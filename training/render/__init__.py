@@ -1,7 +1,8 @@
 """Rendered people for training: `PersonRenderer` draws a posed body in random clothes, rooms and light.
 
-scene.py (OpenGL) · figure.py (what is drawn) · clothes.py, patterns.py, head.py, attachments.py (how it is dressed)
-· light.py, background.py, occluders.py, degrade.py (what is around it, and the camera's faults) · renderer.py (a frame)
+renderer.py (a frame) · look.py (what a film looks like) · scene.py (OpenGL) · figure.py (what is posed and drawn) ·
+clothes.py, wardrobe.py, attachments.py, head.py, patterns.py (how it is dressed) · light.py, shadow.py, background.py,
+room.py, occluders.py (what is around it) · degrade.py (the camera's faults)
 """
 
 from training.render.renderer import PersonRenderer

@@ -24,6 +24,8 @@ from training.render.figure import (
 from training.render.head import paint_face, random_hair, random_skin
 from training.render.wardrobe import Garment, Outfit, random_outfit
 
+_SPANNED_EDGES = 6  # of the body's mesh, about a centimetre each
+
 
 @lru_cache(maxsize=1)
 def _texel_grid() -> tuple[np.ndarray, np.ndarray]:
@@ -33,8 +35,26 @@ def _texel_grid() -> tuple[np.ndarray, np.ndarray]:
 
 
 @lru_cache(maxsize=2)
-def _rest_normals(body: Body) -> np.ndarray:
-    return vertex_normals(body.v_template, body.faces)
+def _outward(body: Body) -> tuple[np.ndarray, np.ndarray]:
+    """(V, 3) where cloth is pushed to: normals without ears, toes and folds of the skin, which it spans; and (V,)
+    bool, whether the skin looks backward."""
+    normals = vertex_normals(body.v_template, body.faces)
+    smooth = normals
+    for _ in range(_SPANNED_EDGES):
+        smooth = _spread(smooth, body.faces)
+        smooth = smooth / np.maximum(np.linalg.norm(smooth, axis=1, keepdims=True), 1e-12)
+    return smooth.astype(np.float32), normals[:, 2] < 0
+
+
+def _spread(values: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(V, n) → the means over the faces about each vertex."""
+    corners = faces.ravel()
+    count = np.maximum(np.bincount(corners, minlength=len(values)), 1)
+    means = values[faces].mean(axis=1)
+    columns = [
+        np.bincount(corners, np.repeat(means[:, k], 3), len(values)) / count for k in range(values.shape[1])
+    ]
+    return np.stack(columns, axis=1)
 
 
 def dress(body: Body, rng: np.random.Generator) -> tuple[Figure, np.ndarray]:
@@ -48,7 +68,7 @@ def dress(body: Body, rng: np.random.Generator) -> tuple[Figure, np.ndarray]:
         _paint(layers, garment)
     for item, fabric in outfit.attachments:
         _paint_extra(layers[EXTRA], item, fabric)
-    offset = _rest_normals(body) * _bulk(body, outfit, rng)[:, None]
+    offset = _outward(body)[0] * _bulk(body, outfit, rng)[:, None]
     worn = outfit.garments[int(rng.integers(len(outfit.garments)))].fabric
     figure = assemble(body, offset, layers, [item for item, _ in outfit.attachments])
     return figure, cv2.resize(worn, (1, 1), interpolation=cv2.INTER_AREA)[0, 0].astype(np.float64)
@@ -77,7 +97,7 @@ def _bulk(body: Body, outfit: Outfit, rng: np.random.Generator) -> np.ndarray:
     """(V,) metres outward."""
     rest = body.v_template
     x, y = rest[:, 0], rest[:, 1]
-    behind = _rest_normals(body)[:, 2] < 0
+    behind = _outward(body)[1]
     bulk = np.zeros(len(rest), np.float32)
     for garment in outfit.garments:
         worn = np.where(behind, garment.region(x, y, True), garment.region(x, y, False))
@@ -88,4 +108,6 @@ def _bulk(body: Body, outfit: Outfit, rng: np.random.Generator) -> np.ndarray:
         if garment.along is not None:
             out = out + garment.flare_m * np.clip(garment.along(x[worn], y[worn]), 0.0, 1.0)
         bulk[worn] = np.maximum(bulk[worn], np.maximum(out, 0.002))
-    return bulk
+    return _spread(bulk[:, None], body.faces)[
+        :, 0
+    ]  # hems are round, and their edge less jagged than the mesh

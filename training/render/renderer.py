@@ -8,88 +8,80 @@ import numpy as np
 from realtime.body.kinematics import forward_kinematics
 from realtime.body.smpl import Body
 from training.camera import PinholeCamera
-from training.render.background import random_background
-from training.render.clothes import dress
-from training.render.degrade import Degradation
-from training.render.figure import Figure
-from training.render.light import random_lights
-from training.render.occluders import random_occluders
+from training.render.look import Look, random_look
 from training.render.scene import NEAR_M, Box, Scene
-from training.render.shadow import Shadow
 
 _MARGIN_PX = 2
-_BLUR_SHARE = 0.2  # of the looks
-_SHADOW_SHARE = 0.6
-_MAX_SHUTTER = 0.7  # of the time between two frames
+_BLUR_STEPS = 3
+_MOST_BLUR_M = 0.12  # a fast hand in 25 ms
 
 
 class PersonRenderer:
-    """A dressed person before a background: one look, any pose, any camera. One thread only."""
+    """A dressed person before a background: one look, any pose, any camera. One thread only.
+
+    Raises LoadError where OpenGL cannot be started.
+    """
 
     def __init__(self, body: Body) -> None:
         self._body = body
         self._scene = Scene()
-        self._figure: Figure | None = None
+        self._look: Look | None = None
 
     def new_look(self, rng: np.random.Generator, width: int, height: int, grain: float | None = None) -> None:
-        """Other clothes, light, background, occluders and camera faults, for pictures of width × height.
+        """Other clothes, light, background, occluders and faults of the camera, for pictures of width × height.
 
-        grain: the sensor noise's peak in grey levels, and no other fault of the camera, no motion blur and
-        nothing in front. The look, frame by frame too, follows from `rng` alone.
+        grain: the sensor noise's peak in grey levels, and then no other fault of the camera, no motion blur and
+        nothing in front. The whole film of this look follows from `rng` as it is now.
         """
-        plain = grain is not None
-        self._figure, worn = dress(self._body, rng)
-        self._scene.load(self._figure.faces, self._figure.two_sided, self._figure.uvl, self._figure.texture)
-        lights = random_lights(rng)
-        self._scene.light(lights)
-        self._background = random_background(rng, width, height, worn)
-        self._shadow = None
-        if rng.uniform() < _SHADOW_SHARE:
-            self._shadow = Shadow(
-                lights.toward[0], rng.uniform(0.15, 0.65), rng.uniform(0.008, 0.04) * height
-            )
-        self._occluders = [] if plain else random_occluders(rng, width, height)
-        self._degradation = Degradation(rng, width, height, grain)
-        self._shutter = rng.uniform(0.2, _MAX_SHUTTER) if rng.uniform() < _BLUR_SHARE and not plain else 0.0
+        self.wear(random_look(self._body, rng, width, height, grain))
+
+    def wear(self, look: Look) -> None:
+        """A look of one's own."""
+        figure = look.figure
+        self._look = look
+        self._scene.load(figure.faces, figure.two_sided, figure.uvl, figure.texture)
+        self._scene.light(look.lights)
         self._before: tuple[np.ndarray, np.ndarray] | None = None
 
     def render(
         self, pose_rotmat: np.ndarray, betas: np.ndarray, trans: np.ndarray, camera: PinholeCamera
     ) -> np.ndarray:
         """(H, W, 3) uint8 BGR. pose_rotmat (24, 3, 3), its root in the camera frame; trans (3,) metres: the
-        pelvis in the camera frame. Frames of one look are a film: the last one moves into the motion blur."""
-        if self._figure is None:
+        pelvis in the camera frame. The frames of one look are a film: its blur is the way from the last to this one."""
+        look = self._look
+        if look is None:
             raise RuntimeError("new_look comes before render")
+        if look.background.shape[:2] != (camera.height, camera.width):
+            raise ValueError(
+                f"this look is for {look.background.shape[1]}×{look.background.shape[0]} pixels, the camera has "
+                f"{camera.width}×{camera.height}"
+            )
         joints, transforms = forward_kinematics(self._body, pose_rotmat, betas)
-        vertices, normals = self._figure.posed(self._body, transforms, betas)
+        vertices, normals = look.figure.posed(self._body, transforms, betas)
         vertices += (np.asarray(trans, np.float32) - joints[0])[:, None]
-        now = vertices, normals
-        picture = self._background.copy()
-        if self._shadow is not None:
-            self._shadow.cast(picture, vertices, camera)
-        box = person_box(vertices, camera)
-        if self._shutter and self._before is not None:
-            box = _union(box, person_box(self._before[0], camera))
+        picture = look.background.copy()
+        if look.shadow is not None:
+            look.shadow.cast(picture, vertices, camera)
+        moments = self._moments(vertices, normals)
+        box = _around([person_box(moment[0], camera) for moment in moments])
         if box is not None:
             centre = np.array([camera.width / 2.0, camera.height / 2.0])
-            layers = [
-                self._scene.draw(*moment, float(camera.focal_px), centre, box)
-                for moment in self._moments(now)
-            ]
-            layer = layers[0] if len(layers) == 1 else _mean(layers)
-            compose(picture[box.slices], layer)
-        self._before = now
-        for occluder in self._occluders:
+            layers = [self._scene.draw(*moment, float(camera.focal_px), centre, box) for moment in moments]
+            compose(picture[box.slices], layers[0] if len(layers) == 1 else _mean(layers))
+        for occluder in look.occluders:
             occluder.cover(picture)
-        return self._degradation.apply(picture)
+        return look.degradation.apply(picture)
 
-    def _moments(self, now: tuple[np.ndarray, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+    def _moments(self, vertices: np.ndarray, normals: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """Where the body was while the shutter was open: (3, N) vertices and normals."""
-        if not self._shutter or self._before is None:
-            return [now]
-        vertices, normals = self._before
-        steps = np.linspace(1.0 - self._shutter, 1.0, 3, dtype=np.float32)
-        return [(vertices + s * (now[0] - vertices), normals + s * (now[1] - normals)) for s in steps]
+        before, self._before = self._before, (vertices, normals)
+        if not self._look.shutter or before is None:
+            return [(vertices, normals)]
+        move, turn = vertices - before[0], normals - before[1]
+        # About this moment, so that nothing seems late. Frames may be far apart; the exposure is not.
+        share = min(self._look.shutter, _MOST_BLUR_M / max(float(np.abs(move).max()), 1e-6))
+        steps = np.linspace(-0.5, 0.5, _BLUR_STEPS, dtype=np.float32) * np.float32(share)
+        return [(vertices + s * move, normals + s * turn) for s in steps]
 
     def close(self) -> None:
         """May be called twice."""
@@ -125,11 +117,13 @@ def person_box(vertices: np.ndarray, camera: PinholeCamera) -> Box | None:
     return Box(int(left), int(top), int(right - left), int(bottom - top))
 
 
-def _union(a: Box | None, b: Box | None) -> Box | None:
-    if a is None or b is None:
-        return a or b
-    left, top = min(a.left, b.left), min(a.top, b.top)
-    right, bottom = max(a.left + a.width, b.left + b.width), max(a.top + a.height, b.top + b.height)
+def _around(boxes: list[Box | None]) -> Box | None:
+    """The smallest box that holds them all; None where there is none."""
+    some = [box for box in boxes if box is not None]
+    if not some:
+        return None
+    left, top = min(box.left for box in some), min(box.top for box in some)
+    right, bottom = max(box.left + box.width for box in some), max(box.top + box.height for box in some)
     return Box(left, top, right - left, bottom - top)
 
 
