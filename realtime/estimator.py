@@ -1,8 +1,8 @@
 """Observation → Estimate: features, ring, network, body and metres; one person, one source.
 
-                    ┌──────── ray frame: virtual camera pointed at the person ────────┐
-    Observation ─φ─►│ ring(13) ─► engine: camera, pose, betas, ahead ─► joints, pelvis │─R_cam_ray─► Estimate
-                    └──────────────────────────────────────────────────────────────────┘      (camera frame)
+                    ┌──── ray frame: virtual camera pointed at the person ────┐
+    Observation ─φ─►│ ring(13) ─► engine: camera, pose, betas, ahead, joints   │─ placement ─► Estimate
+                    └──────────────────────────────────────────────────────────┘            (camera frame)
 
 What the network says is never handed on unchecked: an output that is not finite is counted in `not_finite`,
 the ring starts anew, and the frame is answered like one in which nobody was seen. So is one whose output is finite and
@@ -11,7 +11,6 @@ still puts nobody before the camera, without a new start.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from dataclasses import dataclass, replace
 
@@ -19,20 +18,19 @@ import numpy as np
 
 from engines.runtime import Engine, EngineOutput
 from realtime.body.kinematics import forward_kinematics
-from realtime.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from realtime.body.rotations import axis_angle_to_matrix
 from realtime.body.smpl import Body
 from realtime.config import Config
 from realtime.errors import ConfigError
 from realtime.features import NOMINAL_DT_S, landmark_features, up_in_ray, virtual_camera
 from realtime.observation import Crop, Detection, Estimate, Observation
+from realtime.placement import Placement, is_finite
 from realtime.ring import Ring
-from realtime.translation import PelvisFilter, focal_length_px, pelvis_in_ray
 
 LONGEST_GAP_S = 0.5  # the features before a longer gap say nothing about the motion now
 SHAPE_FRAMES = 300  # shape is a running mean over about so many frames of the same person
 REST_CAMERA = (0.9, 0.0, 0.0)  # HMMR's mean; with the rest pose, before anybody was seen
 REST_DISTANCE_M = 3.0
-FARTHEST_M = 1000.0
 
 
 @dataclass(slots=True)
@@ -78,7 +76,7 @@ class Estimator:
         self._strayed = False  # the engine has been fed what the ring does not hold
         self._turns: deque[_Turn] = deque()  # all that were not given out
         self._open: deque[_Turn] = deque()  # of these, the ones that wait for the network: the newest
-        self._pelvis = PelvisFilter(config.translation)
+        self._placement = Placement(config)
         self._person = 0
         self._betas = np.zeros(10, np.float32)
         self._betas_count = 0
@@ -123,7 +121,7 @@ class Estimator:
             self._meet(observation.person)
         dt_s = self._start_or_continue(turn.t_ns)
         features = self._features(observation, detection, crop, dt_s)
-        if not _is_finite(features):
+        if not is_finite(features):
             self._answer_open()
             self._open.append(turn)
             self._give_up()
@@ -165,7 +163,7 @@ class Estimator:
             self._give_up()
         elif answers:
             turn = self._open.popleft()
-            estimate = self._estimate(turn, output)
+            estimate = self._placed(turn, output)
             if estimate is None:
                 self.not_finite += 1
                 turn.estimate = self._repeat(turn.observation)
@@ -173,6 +171,24 @@ class Estimator:
             self._betas, self._betas_count = output.shape, count
             turn.estimate = self._last = estimate
             self._last_is_theirs = True
+
+    def _placed(self, turn: _Turn, output: EngineOutput) -> Estimate | None:
+        """None where a number is not finite, or the person far beyond what a camera shows."""
+        observation = turn.observation
+        assert observation.crop is not None
+        body = self._placement.place(turn.t_ns, observation.crop, observation.image_size, output)
+        if body is None:
+            return None
+        theta, trans, joints, ahead = body
+        return Estimate(
+            theta=theta,
+            trans=trans,
+            joints=joints,
+            ahead=tuple(zip(self._horizons_ms, ahead, strict=True)),
+            state="tracking" if self._ring.full else "warming",
+            score=observation.score,
+            person=observation.person,
+        )
 
     def _answer_open(self) -> None:
         """Answer the frames that wait, without those after them: the last φ again and again."""
@@ -193,46 +209,6 @@ class Estimator:
         while self._open:
             turn = self._open.popleft()
             turn.estimate = self._repeat(turn.observation)
-
-    def _estimate(self, turn: _Turn, output: EngineOutput) -> Estimate | None:
-        """None where a number is not finite, or the person far beyond what a camera shows."""
-        observation, crop = turn.observation, turn.observation.crop
-        assert crop is not None
-        image_size = np.array(observation.image_size, np.float64)
-        crop_array = np.array((crop.cx, crop.cy, crop.side))
-
-        # Joints in the ray frame, relative to the pelvis: with the shape of this frame, as the network
-        # projects them, and with the person's own.
-        both, pose = output.joints, output.pose_matrix
-        s, tx, ty = output.camera
-        seen = s * (both[0, :, :2] + (tx, ty))
-
-        R_cam_ray, half = virtual_camera(crop_array, image_size, self._fov_deg)
-        rotation = R_cam_ray.astype(np.float32)
-        joints = both[1] @ rotation.T
-        pelvis = R_cam_ray @ pelvis_in_ray(both[1], seen, float(half))
-        in_crop = _ray_to_crop(seen, R_cam_ray, float(half), crop_array, image_size, self._fov_deg)
-        if not 0.0 < pelvis[2] < FARTHEST_M:  # false for NaN too
-            return None
-        trans = self._pelvis.filter(turn.t_ns, pelvis).astype(np.float32)
-        theta = np.empty(85, np.float32)
-        theta[:3] = fit_camera(joints, in_crop)
-        poses = np.concatenate((pose[None], output.ahead))  # at once: a call costs more than a pose
-        poses[:, 0] = rotation @ poses[:, 0]  # only the global orientation turns with the camera
-        now, *ahead = matrix_to_axis_angle(poses).reshape(-1, 72)
-        theta[3:75] = now
-        theta[75:] = output.shape
-        if not _is_finite(theta, trans, joints, *ahead):
-            return None
-        return Estimate(
-            theta=theta,
-            trans=trans,
-            joints=joints,
-            ahead=tuple(zip(self._horizons_ms, ahead, strict=True)),
-            state="tracking" if self._ring.full else "warming",
-            score=observation.score,
-            person=observation.person,
-        )
 
     def _repeat(self, observation: Observation) -> Estimate:
         """The last pose again, under a state that says so."""
@@ -261,7 +237,7 @@ class Estimator:
         self._ring.reset()
         self._engine.reset()
         self._strayed = False
-        self._pelvis.reset()
+        self._placement.reset()
 
     def _forget(self) -> None:
         """Nobody is there: whoever comes next is somebody else."""
@@ -294,21 +270,6 @@ def parse_horizons(text: str, horizon_ms: float) -> tuple[float, ...]:
     return horizons
 
 
-def fit_camera(joints: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
-    """The weak-perspective camera [s, tx, ty] (3,) with the least squared error of s·(X_xy + t) against
-    keypoints.
-
-    joints (N, 3) metres, keypoints (N, 2). In closed form. s is not finite or not positive for joints that
-    all project onto one point or the wrong way round.
-    """
-    xy, kp = joints[:, :2].astype(np.float64), keypoints.astype(np.float64)
-    xy_mean, kp_mean = xy.mean(axis=0), kp.mean(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        s = ((xy - xy_mean) * (kp - kp_mean)).sum() / np.square(xy - xy_mean).sum()
-        tx, ty = kp_mean / s - xy_mean
-    return np.array((s, tx, ty))
-
-
 def rest_estimate(body: Body) -> Estimate:
     """Before anybody was seen: the rest pose, upright, facing the camera; state lost."""
     theta = np.zeros(85, np.float32)
@@ -321,25 +282,5 @@ def rest_estimate(body: Body) -> Estimate:
 
 
 def _is_sound(output: EngineOutput) -> bool:
-    finite = _is_finite(output.camera, output.pose_matrix, output.shape, output.joints, output.ahead)
+    finite = is_finite(output.camera, output.pose_matrix, output.shape, output.joints, output.ahead)
     return finite and bool(output.camera[0] > 0)
-
-
-def _is_finite(*arrays: np.ndarray) -> bool:
-    """A sum is finite only where every term is; numbers so large that their sum is not are none of ours."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return all(math.isfinite(array.sum()) for array in arrays)
-
-
-def _ray_to_crop(
-    seen: np.ndarray,
-    R_cam_ray: np.ndarray,
-    half: float,
-    crop: np.ndarray,
-    image_size: np.ndarray,
-    fov_deg: float,
-) -> np.ndarray:
-    """Keypoints (N, 2) in the crop of the virtual camera → in the crop of the picture, [−1, 1] inside it."""
-    rays = np.concatenate((seen * half, np.ones((len(seen), 1))), axis=1) @ R_cam_ray.T
-    pixels = rays[:, :2] / rays[:, 2:] * focal_length_px(image_size[0], fov_deg) + image_size / 2.0
-    return (pixels - crop[:2]) / (crop[2] / 2.0)

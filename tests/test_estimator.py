@@ -13,10 +13,11 @@ from realtime.body.kinematics import forward_kinematics
 from realtime.body.rotations import axis_angle_to_matrix
 from realtime.config import Config
 from realtime.errors import ConfigError
-from realtime.estimator import Estimator, fit_camera, parse_horizons
+from realtime.estimator import Estimator, parse_horizons
 from realtime.features import FEATURE_DIM, HAS_APPEARANCE, UP, virtual_camera
 from realtime.messages import PoseMessage
 from realtime.observation import Crop, Detection, Observation
+from realtime.placement import fit_camera
 from realtime.translation import focal_length_px
 
 BODY = figure_body()
@@ -162,18 +163,6 @@ def test_a_person_is_found_where_he_stands(pelvis):
     assert np.abs(s * (estimate.joints[:, :2] + (tx, ty)) - keypoints).max() < 0.12
 
 
-def test_fit_camera_is_the_least_squares_solution():
-    rng = np.random.default_rng(0)
-    joints, keypoints = rng.normal(0, 0.5, (24, 3)), rng.normal(0, 0.4, (24, 2))
-    keypoints += 0.9 * joints[:, :2]
-    s, tx, ty = fit_camera(joints, keypoints)
-    columns = np.zeros((48, 3))  # s·x + s·tx: linear in (s, s·tx, s·ty)
-    columns[:, 0] = joints[:, :2].reshape(-1)
-    columns[0::2, 1] = columns[1::2, 2] = 1.0
-    expected = np.linalg.lstsq(columns, keypoints.reshape(-1), rcond=None)[0]
-    assert (s, s * tx, s * ty) == pytest.approx(tuple(expected))
-
-
 def test_shape_is_averaged_over_one_person_and_begins_anew_with_the_next():
     estimator, engine = make()
     for i, value in enumerate((1.0, 2.0, 6.0)):
@@ -261,7 +250,7 @@ odd = st.floats(allow_nan=True, allow_infinity=True, width=32)
 )
 def test_whatever_comes_in_what_goes_out_is_finite(camera, crop, pixel, world, fov):
     estimator, engine = make()
-    estimator._fov_deg = fov
+    estimator._fov_deg = estimator._placement._fov_deg = fov
     engine.output = replace(engine.output, camera=np.array(camera, np.float32))
     observation = seen()
     observation.detection.landmarks_px[7] = pixel
