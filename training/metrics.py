@@ -27,8 +27,8 @@ LIMB_PAIRS = np.array(
         if name.startswith("left")
     ]
 )  # (6, 2) left and right of each limb joint, as indices into LIMBS
-# HMMR's 14 (of LSP): the limbs, then neck and head. SMPL's joints of these names; of world landmarks the middles of
-# shoulders and ears, which lie some centimetres elsewhere in the body: hold landmarks to the limbs alone for fairness.
+# HMMR's 14 (of LSP): the limbs, then neck and head, SMPL's joints of these names. World landmarks have neither: their
+# head is the middle of the ears, their neck halfway from the shoulders' middle to it, as it lies on the body.
 POINTS = (*LIMBS, "neck", "head")
 POINT_JOINTS = np.array([JOINT_NAMES.index(name) for name in POINTS])
 _SHOULDERS, _EARS = (
@@ -45,8 +45,8 @@ LAG_MIN_FRAMES = 10
 
 def points_of_landmarks(world: np.ndarray) -> np.ndarray:
     """World landmarks (…, 33, 3) → (…, 14, 3) POINTS."""
-    middles = [world[..., pair, :].mean(axis=-2, keepdims=True) for pair in (_SHOULDERS, _EARS)]
-    return np.concatenate((world[..., LIMB_LANDMARKS, :], *middles), axis=-2)
+    shoulders, head = (world[..., pair, :].mean(axis=-2, keepdims=True) for pair in (_SHOULDERS, _EARS))
+    return np.concatenate((world[..., LIMB_LANDMARKS, :], (shoulders + head) / 2.0, head), axis=-2)
 
 
 def _about_hips(joints: np.ndarray, hips: np.ndarray | None) -> np.ndarray:

@@ -129,15 +129,20 @@ def make_plan(options: argparse.Namespace, rows: list[Row]) -> Plan:
     )
 
 
-def summarise(results: list[TakeResult], sections: tuple[str, ...]) -> dict[str, Any]:
-    """Every section of the rendered takes."""
+def summarise(
+    drawn: list[TakeResult], results: list[TakeResult], sections: tuple[str, ...]
+) -> dict[str, Any]:
+    """Every section of the rendered takes. drawn: all of them; results: those that every row could follow."""
     summary: dict[str, Any] = {
-        "frames": sum(result.frames for result in results),
+        "frames": sum(result.frames for result in drawn),
         "counted": sum(result.counted for result in results),
+        "takes_drawn": len(drawn),
         "main": main_table.summarise(
             [r.scores for r in results], [r.view for r in results], [r.subject for r in results]
         ),
     }
+    for row, scores in summary["main"]["rows"].items():
+        scores["tracked_percent"] = 100.0 * float(np.mean([result.tracked[row] for result in drawn]))
     if "rotations" in sections:
         rows = {row: rotations.summarise([r.rotations[row] for r in results]) for row in results[0].rotations}
         summary["rotations"] = {"rows": rows}
@@ -152,7 +157,7 @@ def summarise(results: list[TakeResult], sections: tuple[str, ...]) -> dict[str,
 
 def details(results: list[TakeResult]) -> list[dict[str, Any]]:
     """What JSON keeps of every take."""
-    keys = ("index", "clip", "view", "subject", "frames", "counted", "scores", "rates")
+    keys = ("index", "clip", "view", "subject", "frames", "tracked", "counted", "scores", "rates")
     return [{key: getattr(result, key) for key in keys} for result in results]
 
 
@@ -167,7 +172,6 @@ def main(argv: list[str] | None = None) -> int:
         summary: dict[str, Any] = {
             "version": VERSION,
             "options": _plain(vars(options)),
-            "takes_drawn": options.takes,
         }
         results = _rendered(options, rows, summary)
         if "videos" in options.sections and options.videos:
@@ -198,13 +202,14 @@ def _rendered(options: argparse.Namespace, rows: list[Row], summary: dict[str, A
     progress = tqdm(
         run_takes(plan, options.takes, options.processes), total=options.takes, unit="take", disable=None
     )
-    results = [result for result in progress if result is not None]
+    drawn = list(progress)
+    results = [result for result in drawn if result.counted]
     if not results:
         raise ConfigError(
             f"{options.motion}: no take was tracked by every row for {main_table.LEAST_STEPS} frames in a row; "
             "give more --takes or longer ones (--frames)"
         )
-    summary |= summarise(results, options.sections)
+    summary |= summarise(drawn, results, options.sections)
     return results
 
 

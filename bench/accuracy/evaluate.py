@@ -50,7 +50,10 @@ class TakeResult:
     view: str
     subject: str
     frames: int
-    counted: int
+    tracked: dict[str, float]  # row → share of the frames that it tracked
+    counted: int = (
+        0  # frames that every row tracked; 0: fewer than ten in a row, and nothing else is filled in
+    )
     scores: dict[str, main_table.Scores] = field(default_factory=dict)  # row → metric → mean
     mpjpe_mm: dict[str, np.ndarray] = field(default_factory=dict)  # row → (T,) 14 points; nan: not counted
     pa_mm: dict[str, np.ndarray] = field(default_factory=dict)
@@ -81,8 +84,8 @@ class Evaluator:
                 self._streams[name] = Stream(stream, plan.engine, self._body)
         self._renderer = PersonRenderer(self._body)
 
-    def run(self, index: int) -> TakeResult | None:
-        """None if fewer than ten runs of three frames were tracked by every row."""
+    def run(self, index: int) -> TakeResult:
+        """Take `index`: the same motion, camera and look whatever else is measured."""
         plan = self._plan
         rng = np.random.default_rng([plan.seed, index, SEEDS["take"]])
         take = draw_take(self._clips, self._weights, plan.frames, rng)
@@ -96,7 +99,7 @@ class Evaluator:
         tracks = self._watch(truth, own, rng)
         truths = {name: truth.at(rows) for name, rows in own.items()}
         result = self._score(index, truths[MAIN], tracks[MAIN])
-        if result is not None and len(tracks) > 1:
+        if result.counted and len(tracks) > 1:
             by_rate = {name: rows[STREAM] for name, rows in tracks.items() if name != MAIN}
             result.rates = rates.rate_errors(truths, by_rate, ticks)
         return result
@@ -115,11 +118,13 @@ class Evaluator:
                     self._streams[name].see(picture, t_ns)
         return {name: self._streams[name].tracks() for name in own}
 
-    def _score(self, index: int, truth: Truth, tracks: dict[str, Track]) -> TakeResult | None:
+    def _score(self, index: int, truth: Truth, tracks: dict[str, Track]) -> TakeResult:
         ok = main_table.common_frames(list(tracks.values()))
+        tracked = {row.name: float(tracks[row.name].usable.mean()) for row in self._plan.rows}
+        result = TakeResult(index, truth.take.clip, truth.view, truth.subject, len(ok), tracked)
         if main_table.runs_of_three(ok).sum() < main_table.LEAST_STEPS:
-            return None
-        result = TakeResult(index, truth.take.clip, truth.view, truth.subject, len(ok), int(ok.sum()))
+            return result
+        result.counted = int(ok.sum())
         for row in self._plan.rows:
             track = tracks[row.name]
             result.scores[row.name] = main_table.score(truth, track, ok)
@@ -142,8 +147,8 @@ class Evaluator:
             stream.close()
 
 
-def run_takes(plan: Plan, takes: int, processes: int) -> Iterator[TakeResult | None]:
-    """The results of takes 0 … takes − 1, in any order. More processes than one are spawned afresh."""
+def run_takes(plan: Plan, takes: int, processes: int) -> Iterator[TakeResult]:
+    """The results of takes 0 … takes − 1, in order. More processes than one are spawned afresh."""
     if processes <= 1:
         evaluator = _evaluator(plan)
         try:
@@ -170,5 +175,5 @@ def _begin(plan: Plan) -> None:
     _mine = _evaluator(plan)
 
 
-def _run(index: int) -> TakeResult | None:
+def _run(index: int) -> TakeResult:
     return _mine.run(index)

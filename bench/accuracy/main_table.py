@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from training.motion import FPS
 
 # metric → heading, digits. _12: the limb joints; _14: neck and head too.
 METRICS = {
+    "tracked_percent": ("tracked %", 1),
     "mpjpe_12": ("MPJPE", 1),
     "pa_12": ("PA", 1),
     "accel_12": ("accel", 1),
@@ -41,7 +41,7 @@ METRICS = {
     "mrsv": ("MRSV", 4),
     "cost_ms": ("cost ms", 1),
 }
-PAIRED = ("mpjpe_12", "pa_12", "accel_12", "mpjpe_14", "pa_14", "accel_14")
+PAIRED = ("mpjpe_12", "pa_12", "accel_12", "mpjpe_14", "pa_14", "accel_14", "lag_ms")
 LEAST_STEPS = 10  # in a row that every row tracked; takes with fewer are left out
 AGAINST = {"raw": RAW, "single": SINGLE}
 
@@ -108,17 +108,17 @@ def _projected(truth: Truth, track: Track) -> np.ndarray:
 
 
 def means(takes: list[dict[str, Scores]]) -> dict[str, Scores]:
-    """Takes' rows' scores → row → metric → mean over takes (lag: their median; MRVPV: over the truth's own)."""
+    """Takes' rows' scores → row → metric → mean over takes; MRVPV over the truth's own."""
     return {row: _mean_of([take[row] for take in takes]) for row in takes[0]}
 
 
 def _mean_of(scores: list[Scores]) -> Scores:
-    def over(metric: str, average: Callable = np.mean) -> float:
+    def over(metric: str) -> float:
         values = np.array([s[metric] for s in scores])
-        values = values[np.isfinite(values)]
-        return float(average(values)) if len(values) else float("nan")
+        values = values[np.isfinite(values)]  # some takes move too little to have a lag
+        return float(values.mean()) if len(values) else float("nan")
 
-    result = {m: over(m, np.median if m == "lag_ms" else np.mean) for m in METRICS if m in scores[0]}
+    result = {metric: over(metric) for metric in METRICS if metric in scores[0]}
     if "mrvpv_m" in scores[0]:
         result["mrvpv_ratio"] = over("mrvpv_m") / over("mrvpv_true_m")
     return result
@@ -129,11 +129,13 @@ def paired(takes: list[dict[str, Scores]], row: str, other: str) -> dict[str, di
     result = {}
     for metric in PAIRED:
         a, b = (np.array([take[name][metric] for take in takes]) for name in (row, other))
-        error = (a - b).std(ddof=1) / np.sqrt(len(a)) if len(a) > 1 else float("nan")
+        known = np.isfinite(a) & np.isfinite(b)
+        a, b = a[known], b[known]
+        nan = float("nan")
         result[metric] = {
-            "mean": float((a - b).mean()),
-            "standard_error": float(error),
-            "ratio": float(a.mean() / b.mean()),
+            "mean": float((a - b).mean()) if len(a) else nan,
+            "standard_error": float((a - b).std(ddof=1) / np.sqrt(len(a))) if len(a) > 1 else nan,
+            "ratio": float(a.mean() / b.mean()) if len(a) and metric != "lag_ms" else nan,
         }
     return result
 

@@ -74,7 +74,8 @@ def _main(summary: dict[str, Any]) -> None:
 
 
 def _pair(pair: dict[str, float]) -> str:
-    return f"{_number(pair['mean'], sign='+')} ± {_number(pair['standard_error'])} ({pair['ratio']:.2f})"
+    ratio = "" if math.isnan(pair["ratio"]) else f" ({pair['ratio']:.2f})"
+    return f"{_number(pair['mean'], sign='+')} ± {_number(pair['standard_error'])}{ratio}"
 
 
 def _change(group: dict[str, Any], metric: str) -> str:

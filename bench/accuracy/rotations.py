@@ -81,7 +81,11 @@ def summarise(takes: list[RotationErrors]) -> dict[str, Any]:
         own = [JOINT_NAMES.index(joint) for joint in joints]
         error = float(np.mean([take.errors[own].mean() for take in takes]))
         base = float(np.mean([take.mean_pose[own].mean() for take in takes]))
-        groups[name] = {"error_deg": error, "mean_pose_deg": base, "ratio": error / base}
+        groups[name] = {
+            "error_deg": error,
+            "mean_pose_deg": base,
+            "ratio": error / base if base else float("nan"),
+        }
     del groups["whole body"]["mean_pose_deg"], groups["whole body"]["ratio"]  # which way he faces has no mean
     frames = np.array([take.standing for take in takes])
     some = frames > 0

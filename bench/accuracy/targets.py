@@ -62,6 +62,7 @@ def _main(table: dict[str, Any]) -> list[Target]:
     ]
     found += [
         Target("lag of the stream, ms", stream["lag_ms"], 10.0),
+        Target(f"lag after {RAW}, ms", table["against"]["raw"][STREAM]["lag_ms"]["mean"], 10.0),
         Target(
             "acceleration error, stream / single frame", _ratio(stream["accel_14"], single["accel_14"]), 0.45
         ),

@@ -46,7 +46,7 @@ def reprojection_percent(
     """Projected joints (T, 24, 2), landmarks (T, 33, 2) and visibility (T, 33) → (T, 14) distance of the limbs' joints
     and hands (JOINTS) in percent of the person's height: the longer side of the box around the visible landmarks.
 
-    nan where a landmark is not visible (0.5).
+    nan where a landmark is not visible (below 0.3).
     """
     seen = visibility > VISIBLE
     low = np.where(seen[..., None], landmarks_px, np.inf).min(axis=1)
