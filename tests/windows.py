@@ -13,6 +13,9 @@ from training.losses import JOINTS, MARKERS, WindowLoss
 
 FEATURES = 20
 
+# These tensors are tiny: on a busy machine threads that wait for each other take seconds over a step.
+torch.set_num_threads(1)
+
 
 def small_network(seed: int = 0, delay: int = 0) -> HMMRLive:
     torch.manual_seed(seed)

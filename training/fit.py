@@ -1,138 +1,94 @@
 """Train the default model and write assets/model.safetensors, and assets/model.onnx from it.
 
-    python -m training.fit [--motion FILE]
+    python -m training.fit [--motion FILE] [--videos FOLDER] [--minutes 120]
 
-First the takes are rendered that are not there yet (training/synthesis.py), then the network is trained. Everything
-follows from --seed. Takes and checkpoints are kept, so a run that was cut off goes on with the same command.
+First the takes are rendered that are not there yet (training/synthesis.py), then the network is trained, on three tiers
+of data at once where there are videos. Batches follow from --seed. Takes and checkpoints are kept, so a run that was
+cut off goes on with the same command.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
-import math
-import time
+import dataclasses
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-from torch.utils.data import DataLoader, IterableDataset
-from tqdm import tqdm
 
 from engines.export import export
-from engines.network.checkpoint import save
+from engines.network.appearance import load_appearance
+from engines.network.checkpoint import load_checkpoint, save
 from engines.network.config import NetworkConfig
 from engines.network.model import HMMRLive
-from realtime.body.smpl import load_body
-from realtime.errors import HmmrLiveError
+from realtime.assets import ASSETS
+from realtime.body.smpl import Body, load_body
+from realtime.errors import ConfigError, HmmrLiveError
 from realtime.features import FEATURE_DIM, FEATURE_VERSION
 from training.augment import MotionBank
-from training.dataset import Batch, TrainingData
+from training.budget import Budget
+from training.dataset import Tier, TrainingData
+from training.device import choose_device, choose_precision
+from training.fit_appearance import describe_takes
+from training.loading import NumberedBatches, Withheld, load_from
+from training.loop import PEAK_RATE, Trainer
+from training.loss_weights import LossWeights, with_settings
 from training.losses import WindowLoss
 from training.motion import DEFAULT_MOTION, load_clips
-from training.noise import fit_markers, fit_noise, load_takes
+from training.motion_tier import MotionTier
+from training.noise import Markers, fit_markers, fit_noise
+from training.observe import ObservedTake, load_takes
 from training.synthesis import make_takes
+from training.take_tier import TakeTier
+from training.validation import Validation
+from training.video_tier import VideoTier, load_videos, observe_videos
 
-MODEL_ID = "hmmr-live-1"
+MODEL_ID = "hmmr-live-2"
+STEPS = 20_000
 FRAMES = 24  # 12 of them with a full ring behind them
 BATCH = 40
-PEAK_RATE = 1.2e-3
-WARM_UP_STEPS = 200
-WEIGHT_DECAY = 1e-4
-EMA_DECAY = 0.999  # the weights that are shipped are a running average
-RENDERED_SHARE = 0.45
-CHECKPOINT_EVERY = 500
+RENDERED_SHARE = 0.55
+VIDEO_SHARE = (
+    0.12  # where there are videos: enough to be met often, too little to outvote what is known in 3-D
+)
 STATISTICS_BATCHES = 20
+VALIDATION_TAKES = 24
+VALIDATION_TABLE = "validation.csv"
 
 
-class _Windows(IterableDataset):
-    """The endless data in the loader's own process."""
+def build_model(options: argparse.Namespace) -> HMMRLive:
+    """A new network, or the one of --init, with the delay asked for. Raises LoadError."""
+    if options.init is None:
+        return HMMRLive(
+            NetworkConfig(
+                feature_dim=FEATURE_DIM,
+                feature_version=FEATURE_VERSION,
+                model_id=MODEL_ID,
+                width=options.width,
+                head_width=options.head_width,
+                dropout=0.0,  # endless data: nothing to overfit to, and masks cost 7 % of a step
+                delay=options.delay,
+            )
+        )
+    given, _ = load_checkpoint(options.init, FEATURE_VERSION, FEATURE_DIM)
+    model = HMMRLive(dataclasses.replace(given.config, model_id=MODEL_ID, dropout=0.0, delay=options.delay))
+    model.load_state_dict(given.state_dict())
+    return model
 
-    def __init__(self, data: TrainingData) -> None:
-        self._data = data
 
-    def __iter__(self):
-        for batch in self._data:
-            yield {name: torch.from_numpy(getattr(batch, name)) for name in Batch.__dataclass_fields__}
-
-
-def set_statistics(model: HMMRLive, loader: DataLoader) -> None:
-    """Mean and deviation of every feature, measured on the data."""
-    rows = []
-    for count, batch in enumerate(loader):
-        rows.append(batch["features"].reshape(-1, FEATURE_DIM))
-        if count + 1 == STATISTICS_BATCHES:
-            break
-    features = torch.cat(rows)
+def set_statistics(model: HMMRLive, features: torch.Tensor) -> None:
+    """Mean and deviation of every feature, (N, F)."""
     model.embed.mean.copy_(features.mean(dim=0))
     model.embed.std.copy_(features.std(dim=0).clamp(min=0.02))
-
-
-def learning_rate(step: int, steps: int) -> float:
-    """Linear warm-up, then a cosine down to a hundredth."""
-    if step < WARM_UP_STEPS:
-        return PEAK_RATE * (step + 1) / WARM_UP_STEPS
-    share = (step - WARM_UP_STEPS) / max(1, steps - WARM_UP_STEPS)
-    return PEAK_RATE * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(share, 1.0))))
-
-
-def train(model: HMMRLive, loss: WindowLoss, loader: DataLoader, steps: int, work: Path) -> nn.Module:
-    """Run or resume the training. Returns the averaged model."""
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=PEAK_RATE, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98)
-    )
-    average = copy.deepcopy(model).eval()
-    done = 0
-    checkpoint = work / "checkpoint.pt"
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(saved["model"])
-        average.load_state_dict(saved["average"])
-        optimiser.load_state_dict(saved["optimiser"])
-        done = int(saved["step"])
-        print(f"going on from step {done} of {checkpoint}")
-    else:
-        set_statistics(model, loader)
-        average.load_state_dict(model.state_dict())
-    smooth: dict[str, float] = {}
-    progress = tqdm(total=steps, initial=done, unit="step")
-    for step, batch in zip(range(done, steps), loader, strict=False):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, steps)
-        total, parts = loss(model.train(), batch)
-        optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        decay = min(EMA_DECAY, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for kept, new in zip(average.parameters(), model.parameters(), strict=True):
-                kept.lerp_(new, 1.0 - decay)
-        for name, value in (parts | {"sum": float(total.detach())}).items():
-            smooth[name] = 0.98 * smooth.get(name, value) + 0.02 * value
-        progress.update()
-        if (step + 1) % 50 == 0:
-            progress.set_postfix({name: f"{value:.2f}" for name, value in smooth.items()})
-        if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == steps:
-            partial = checkpoint.with_suffix(".tmp")
-            state = {
-                "model": model.state_dict(),
-                "average": average.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "step": step + 1,
-            }
-            torch.save(state, partial)
-            partial.replace(checkpoint)
-    progress.close()
-    return average
 
 
 @torch.no_grad()
 def rescale_strip(model: HMMRLive, features: torch.Tensor) -> None:
     """Bring the movie strip to the size of 1 without changing what the network computes; features (B, T, F).
 
-    Nothing holds the size of Φ in training, and it drifts to some tens, where float32 cannot tell stepping from the
+    The loss holds it near (`strip_size`), unless switched off; at some tens float32 could not tell stepping from the
     clip pass to 1e-5. Norms take the scale out again and only linear layers read Φ, so it can be moved from one side
     to the other; by a power of two, the bits stay.
     """
@@ -147,80 +103,170 @@ def rescale_strip(model: HMMRLive, features: torch.Tensor) -> None:
         layer.weight /= scale
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--motion", type=Path, default=DEFAULT_MOTION)
-    parser.add_argument("--takes", type=int, default=200, help="rendered takes to learn from")
-    parser.add_argument(
-        "--observed", type=Path, default=Path("data/observed/train"), help="where they are kept"
-    )
-    parser.add_argument("--steps", type=int, default=5500)
-    parser.add_argument("--width", type=int, default=256)
-    parser.add_argument("--head-width", type=int, default=512)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--work", type=Path, default=Path("data/fit"))
-    parser.add_argument("--out", type=Path, default=Path("assets/model.safetensors"))
-    options = parser.parse_args()
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """All that a training reads."""
 
+    batches: NumberedBatches
+    validation: Validation | None
+    markers: Markers
+    described: dict[str, str]
+
+
+def prepare_data(options: argparse.Namespace, body: Body) -> Data:
+    """Render, watch videos, load, and divide among the tiers. Raises HmmrLiveError."""
+    make_takes(options.motion, options.observed, options.takes, options.seed)
+    clips = load_clips(options.motion, "train")
+    takes = load_takes(options.observed, body)
+    held = min(options.validation_takes, len(takes) // 4)
+    kept, watched = (takes[:-held], takes[-held:]) if held else (takes, [])
+    markers = fit_markers(kept)
+    generator = np.random.default_rng(options.seed)
+    motion = MotionTier(body, MotionBank(clips), fit_noise(kept, markers), options.frames, generator)
+    rendered = TakeTier(kept, markers, options.frames, generator)
+    described = {"clips": str(len(clips)), "rendered_takes": str(len(kept))}
+    video_share = 0.0
+    tiers: list[tuple[Tier, float]] = []
+    if options.videos is not None:
+        observe_videos(options.videos, options.observed_videos, options.seed)
+        videos = load_videos(options.observed_videos)
+        _describe(videos)
+        video_share = options.video_share
+        tiers.append((VideoTier(videos, options.frames, generator), video_share))
+        described["video_takes"] = str(len(videos))
+    shares = {motion: 1.0 - options.rendered_share, rendered: options.rendered_share}
+    for tier, share in shares.items():
+        share *= 1.0 - video_share
+        tiers.append((tier, share * (1.0 - options.flat_share)))
+        if options.flat_share > 0:
+            tiers.append((Withheld(tier), share * options.flat_share))
+    batches = NumberedBatches(TrainingData(tiers, options.batch), generator, options.seed)
+    validation = Validation(watched, markers, options.work / VALIDATION_TABLE) if watched else None
+    print(", ".join(f"{value} {name.replace('_', ' ')}" for name, value in described.items()))
+    return Data(batches, validation, markers, described)
+
+
+def _describe(videos: list[ObservedTake]) -> None:
+    """Appearance features beside the videos, where there is an encoder to make them."""
+    weights = ASSETS / "appearance.safetensors"
+    if weights.exists():
+        encoder, _ = load_appearance(weights)
+        describe_takes(encoder, videos)
+
+
+def fit(options: argparse.Namespace) -> None:
+    """The whole training. Raises HmmrLiveError."""
+    weights = with_settings(LossWeights(), options.loss)
+    device = choose_device(options.device)
+    mixed = choose_precision(options.precision, device)
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
     options.work.mkdir(parents=True, exist_ok=True)
-    try:
-        make_takes(options.motion, "train", options.observed, options.takes, options.seed)
-        clips = load_clips(options.motion, "train")
-    except HmmrLiveError as error:
-        parser.exit(error.exit_code, f"{error}\n")
     body = load_body(None)
-    takes = load_takes(options.observed, body)
-    markers = fit_markers(takes)
-    noise = fit_noise(takes, markers)
-    clips = load_clips(options.motion, "train")
-    print(
-        f"{len(takes)} rendered takes, {len(clips)} clips, {sum(len(c.trans) for c in clips) / 1800:.1f} min of motion"
+    model = build_model(options)
+    data = prepare_data(options, body)
+    loss = WindowLoss(body, data.markers, weights, options.delay, mixed).to(device)
+    run: dict[str, Any] = {
+        "config": dataclasses.asdict(model.config),
+        "weights": dataclasses.asdict(weights),
+        "seed": options.seed,
+        "batch": options.batch,
+        "frames": options.frames,
+        "init": str(options.init),
+    }
+    budget = Budget(minutes=options.minutes) if options.minutes else Budget(steps=options.steps)
+    trainer = Trainer(model.to(device), loss, budget, run=run, peak_rate=options.rate)
+    checkpoint = options.work / "checkpoint.pt"
+    if trainer.restore(checkpoint):
+        print(f"going on from step {trainer.step} of {checkpoint}")
+    else:
+        (options.work / VALIDATION_TABLE).unlink(missing_ok=True)
+        if options.init is None:
+            features = data.batches.statistics(STATISTICS_BATCHES).to(device)
+            for fresh in (trainer.model, trainer.average):
+                set_statistics(fresh, features)
+    print(f"on {device}, {'bf16' if mixed else 'fp32'}, {options.threads} threads")
+    trainer.run(
+        lambda first: load_from(data.batches, first, options.workers, pinned=device.type == "cuda"),
+        checkpoint,
+        data.validation,
+        options.validate_every,
     )
-    config = NetworkConfig(
-        feature_dim=FEATURE_DIM,
-        feature_version=FEATURE_VERSION,
-        model_id=MODEL_ID,
-        width=options.width,
-        head_width=options.head_width,
-        dropout=0.0,  # endless data: nothing to overfit to, and masks cost 7 % of a step
-    )
-    model = HMMRLive(config)
-    seed = options.seed + int(np.random.default_rng(options.seed).integers(1 << 30))
-    data = TrainingData(
-        body,
-        MotionBank(clips),
-        noise,
-        takes,
-        batch=BATCH,
-        frames=FRAMES,
-        rendered_share=RENDERED_SHARE,
-        seed=seed,
-    )
-    loader = DataLoader(
-        _Windows(data), batch_size=None, num_workers=1, prefetch_factor=4, persistent_workers=True
-    )
-    started = time.monotonic()
-    trained = train(model, WindowLoss(body, markers), loader, options.steps, options.work)
-    rescale_strip(trained, next(iter(loader))["features"])
+    trained = trainer.average.cpu()
+    rescale_strip(trained, data.batches[0]["features"])
     provenance = {
-        "command": f"python -m training.fit --steps {options.steps} --seed {options.seed}"
-        f" --width {options.width} --head-width {options.head_width}",
+        "command": "python -m training.fit " + " ".join(sys.argv[1:]),
         "motion": "CMU Graphics Lab Motion Capture Database and ACCAD Open Motion Project, split train",
-        "rendered_takes": str(len(takes)),
-        "minutes": f"{(time.monotonic() - started) / 60:.0f}",
+        "steps": str(trainer.step),
+        "minutes": f"{trainer.clock.elapsed_s() / 60:.0f}",
+        "device": f"{device.type}, {'bf16' if mixed else 'fp32'}",
         "licence": "Apache-2.0",
     }
-    save(trained, options.out, provenance, half=True)
+    save(trained, options.out, provenance | data.described, half=True)
     graph = options.out.with_suffix(".onnx")
-    try:
-        export(options.out, "step", graph)
-    except HmmrLiveError as error:
-        parser.exit(error.exit_code, f"{error}\n")
+    export(options.out, "step", graph)
     for path in (options.out, graph):
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--motion", type=Path, default=DEFAULT_MOTION)
+    add("--takes", type=int, default=1300, help="rendered takes to have; those missing are rendered")
+    add("--observed", type=Path, default=Path("data/observed/train"), help="where they are kept")
+    add(
+        "--rendered-share",
+        type=float,
+        default=RENDERED_SHARE,
+        help="of the windows with 3-D; the rest: motion",
+    )
+    add("--flat-share", type=float, default=0.0, help="of the windows with 3-D: it is kept back, 2-D only")
+    add("--videos", type=Path, help="folder of unlabelled videos, for the third tier")
+    add("--observed-videos", type=Path, default=Path("data/videos"), help="what was seen in them")
+    add("--video-share", type=float, default=VIDEO_SHARE, help="of all windows, where there are videos")
+    add("--steps", type=int, default=STEPS)
+    add("--minutes", type=float, help="instead of --steps: train for so long, on any machine")
+    add("--batch", type=int, default=BATCH, help="windows")
+    add("--frames", type=int, default=FRAMES, help="of a window")
+    add("--rate", type=float, default=PEAK_RATE, help="largest learning rate")
+    add(
+        "--loss",
+        action="append",
+        default=[],
+        metavar="NAME=WEIGHT",
+        help="repeatable; dynamics=0 switches off",
+    )
+    add("--width", type=int, default=256)
+    add("--head-width", type=int, default=512)
+    add("--delay", type=int, default=0, help="frames that the answer may come late")
+    add("--init", type=Path, help="weights (.safetensors) to start from")
+    add("--seed", type=int, default=0)
+    add("--device", default="auto", help="auto, cpu or cuda")
+    add("--precision", default="auto", choices=("auto", "fp32", "bf16"))
+    add("--threads", type=int, default=1)
+    add("--workers", type=int, default=1, help="processes that make batches")
+    add("--validation-takes", type=int, default=VALIDATION_TAKES, help="kept out of the training")
+    add("--validate-every", type=int, default=500, metavar="STEPS")
+    add("--work", type=Path, default=Path("data/fit"))
+    add("--out", type=Path, default=Path("assets/model.safetensors"))
+    return parser
+
+
+def main() -> None:
+    parser = arguments()
+    options = parser.parse_args()
+    for name in ("rendered_share", "flat_share", "video_share"):
+        if not 0.0 <= getattr(options, name) <= 1.0:
+            parser.error(f"--{name.replace('_', '-')} {getattr(options, name)}: expected a share from 0 to 1")
+    try:
+        if options.frames <= options.delay + 2:
+            raise ConfigError(
+                f"--frames {options.frames}: with --delay {options.delay} give at least {options.delay + 3}"
+            )
+        fit(options)
+    except HmmrLiveError as error:
+        parser.exit(error.exit_code, f"{error}\n")
 
 
 if __name__ == "__main__":

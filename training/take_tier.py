@@ -22,7 +22,7 @@ _PLAIN, _MIRROR_LOOK = LOOKS.index("plain"), LOOKS.index("mirrored")
 
 
 @dataclass(frozen=True)
-class _Kept:
+class Kept:
     """A take with what every window of it needs worked out once."""
 
     take: ObservedTake
@@ -30,6 +30,8 @@ class _Kept:
     markers_px: np.ndarray  # (T, 33, 2)
     seen: np.ndarray  # (S,) frames in which somebody was found
     z: np.ndarray | None  # (T, 2, 128)
+    marker_weight: np.ndarray | None = None  # (T, 33); None: all are true
+    has_3d: bool = True  # or the markers alone are known, and all else is placeholders
 
 
 class TakeTier:
@@ -83,8 +85,8 @@ class TakeTier:
             "betas": take.betas,
             "keypoints_px": kept.keypoints_px[rows],
             "markers_px": kept.markers_px[rows],
-            "marker_weight": np.ones((frames, 33), np.float32),
-            "has_3d": np.float32(1.0),
+            "marker_weight": _all_true(frames) if kept.marker_weight is None else kept.marker_weight[rows],
+            "has_3d": np.float32(kept.has_3d),
             "landmarks_px": take.landmarks_px[rows, k],
             "world": take.world[rows, k],
             "visibility": take.visibility[rows, k],
@@ -96,7 +98,7 @@ class TakeTier:
         }
         return _mirror_window(values) if mirrored else values
 
-    def _appearance(self, kept: _Kept, rows: np.ndarray, look: str, mirrored: bool) -> np.ndarray:
+    def _appearance(self, kept: Kept, rows: np.ndarray, look: str, mirrored: bool) -> np.ndarray:
         z = np.full((len(rows), APPEARANCE_DIM), np.nan, np.float32)
         if kept.z is not None and self._rng.uniform() < P_APPEARANCE:
             there = slice(int(self._rng.integers(2)), None, 2) if look == "alternate" else slice(None)
@@ -104,18 +106,22 @@ class TakeTier:
         return z
 
 
-def _keep(take: ObservedTake, markers: Markers) -> _Kept:
+def _keep(take: ObservedTake, markers: Markers) -> Kept:
     placed = markers.place(take.joints, take.transforms)
     z = None
     if take.path is not None and (path := appearance_path(take.path)).exists():
         z = np.load(path)
-    return _Kept(
+    return Kept(
         take,
         project(take.joints, take.image_size, take.fov_deg).astype(np.float32),
         project(placed, take.image_size, take.fov_deg).astype(np.float32),
         np.flatnonzero(take.detected),
         z,
     )
+
+
+def _all_true(frames: int) -> np.ndarray:
+    return np.ones((frames, LANDMARKS), np.float32)
 
 
 def _fold(times: np.ndarray, end: float) -> np.ndarray:
@@ -138,6 +144,7 @@ def _mirror_window(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "ahead": mirror(values["ahead"]),
         "keypoints_px": flat(values["keypoints_px"], SWAP_SIDES),
         "markers_px": flat(values["markers_px"], _MIRRORED),
+        "marker_weight": values["marker_weight"][:, _MIRRORED],
         "landmarks_px": flat(values["landmarks_px"], _MIRRORED),
         "world": values["world"][:, _MIRRORED] * flip,
         "visibility": values["visibility"][:, _MIRRORED],
