@@ -70,8 +70,8 @@ def test_it_learns_what_it_is_shown(loss, batches):
     trainer = _trainer(WindowLoss(load_body(None), first_markers(), still), steps=1000)
     trainer.step = WARM_UP_STEPS
     batch = next(iter(batches(0)))
-    rotations = [float(trainer.train_step(batch).parts["rotations"]) for _ in range(24)]
-    assert rotations[-1] < 0.9 * rotations[0]
+    points = [float(trainer.train_step(batch).parts["points"]) for _ in range(24)]
+    assert points[-1] < 0.7 * points[0]
 
 
 def test_the_discriminator_learns_only_from_its_own_loss(loss, batches):
