@@ -106,8 +106,18 @@ def test_a_person_right_before_and_around_the_camera(body, renderer):
     changed = (close != look.background).any(axis=2)
     assert changed[-60:, 100:220].all()  # chest and belly fill the middle below
     assert not changed[:10].all()
-    around = renderer.render(standing(), BETAS, np.array([0.0, 0.0, 0.02]), CAMERA)
-    assert around.shape == close.shape  # the near plane cuts through him
+
+
+def test_an_arm_that_reaches_past_the_camera(body, renderer):
+    look = plain_look(body)
+    renderer.wear(look)
+    pose = standing()
+    sideways = np.array([[0, 0, -1], [0, 1, 0], [1, 0, 0]], np.float32)
+    pose[0] = FRONT @ sideways  # the T-pose's arms along the view
+    picture = renderer.render(pose, BETAS, np.array([0.0, 0.55, 0.7]), CAMERA)
+    changed = (picture != look.background).any(axis=2)
+    assert changed[-40:, 150:170].all()  # it leaves by the lower border, ever larger, until the near plane
+    assert not changed[:60, :40].any()
 
 
 def test_an_occluder_covers_the_person(body, renderer):
