@@ -51,6 +51,7 @@ LIMITS = {
     "perception.hold_ms": (0, 1e6),
     "perception.box_tau_ms": (0, 1e6),
     "runtime.threads": (1, 256),
+    "refine.steps": (0, 10),
     "bus.image_fps": (0.1, 1000),
     "bus.image_width": (16, 8192),
     "bus.heartbeat_ms": (10, 1e6),

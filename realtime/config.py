@@ -60,6 +60,11 @@ class EngineConfig:
 
 
 @dataclass
+class RefineConfig:
+    steps: int = 0  # Gauss-Newton steps per frame toward the landmarks, after the network; 0: none
+
+
+@dataclass
 class TranslationConfig:
     # One-Euro filters of the pelvis, steady when the person stands still. Distance along z, in metres:
     min_cutoff_hz: float = 0.5
@@ -102,6 +107,7 @@ class Config:
     camera: CameraConfig = field(default_factory=CameraConfig)
     perception: PerceptionConfig = field(default_factory=PerceptionConfig)
     runtime: EngineConfig = field(default_factory=EngineConfig)
+    refine: RefineConfig = field(default_factory=RefineConfig)
     translation: TranslationConfig = field(default_factory=TranslationConfig)
     bus: BusConfig = field(default_factory=BusConfig)
     viewer: ViewerConfig = field(default_factory=ViewerConfig)

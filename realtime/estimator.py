@@ -39,6 +39,7 @@ class _Turn:
 
     t_ns: int
     observation: Observation
+    features: np.ndarray | None = None  # φ (F,), where somebody was seen
     estimate: Estimate | None = None  # None: the network has not spoken of it yet
 
 
@@ -76,7 +77,7 @@ class Estimator:
         self._strayed = False  # the engine has been fed what the ring does not hold
         self._turns: deque[_Turn] = deque()  # all that were not given out
         self._open: deque[_Turn] = deque()  # of these, the ones that wait for the network: the newest
-        self._placement = Placement(config)
+        self._placement = Placement(body, config)
         self._person = 0
         self._betas = np.zeros(10, np.float32)
         self._betas_count = 0
@@ -130,6 +131,7 @@ class Estimator:
             self._engine.rebuild(self._ring.window())
             self._strayed = False
         self._ring.push(turn.t_ns, features)
+        turn.features = features
         self._open.append(turn)
         self._step(features, len(self._open) > self.delay)
 
@@ -175,8 +177,10 @@ class Estimator:
     def _placed(self, turn: _Turn, output: EngineOutput) -> Estimate | None:
         """None where a number is not finite, or the person far beyond what a camera shows."""
         observation = turn.observation
-        assert observation.crop is not None
-        body = self._placement.place(turn.t_ns, observation.crop, observation.image_size, output)
+        assert observation.crop is not None and turn.features is not None
+        body = self._placement.place(
+            turn.t_ns, observation.crop, observation.image_size, turn.features, output
+        )
         if body is None:
             return None
         theta, trans, joints, ahead = body

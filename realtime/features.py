@@ -20,7 +20,8 @@ import numpy as np
 FEATURE_VERSION = 2
 LANDMARKS = 33
 APPEARANCE_DIM = 128  # of engines/network/appearance.py
-UP = slice(199, 202)  # places in φ
+IMAGE, VISIBILITY = slice(0, 66), slice(165, 198)  # places in φ
+UP = slice(199, 202)
 HAS_APPEARANCE = 202
 APPEARANCE = slice(203, 203 + APPEARANCE_DIM)
 FEATURE_DIM = APPEARANCE.stop

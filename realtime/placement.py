@@ -14,9 +14,11 @@ import numpy as np
 
 from engines.runtime import EngineOutput
 from realtime.body.rotations import matrix_to_axis_angle
+from realtime.body.smpl import Body
 from realtime.config import Config
 from realtime.features import virtual_camera
 from realtime.observation import Crop
+from realtime.refine import Refiner
 from realtime.translation import PelvisFilter, focal_length_px, pelvis_in_ray
 
 FARTHEST_M = 1000.0
@@ -26,20 +28,28 @@ Placed = tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]
 
 
 class Placement:
-    """Remembers the filtered place of one person. config: `camera.fov_deg`, `translation`."""
+    """Remembers the filtered place of one person. config: `camera.fov_deg`, `refine`, `translation`."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, body: Body, config: Config) -> None:
         self._fov_deg = config.camera.fov_deg
+        self._refiner = Refiner(body, config.refine.steps) if config.refine.steps else None
         self._pelvis = PelvisFilter(config.translation)
 
     def reset(self) -> None:
         """Forget where the person was."""
         self._pelvis.reset()
+        if self._refiner is not None:
+            self._refiner.reset()
 
     def place(
-        self, t_ns: int, crop: Crop, image_size: tuple[int, int], output: EngineOutput
+        self,
+        t_ns: int,
+        crop: Crop,
+        image_size: tuple[int, int],
+        features: np.ndarray,
+        output: EngineOutput,
     ) -> Placed | None:
-        """The body in the frame taken at t_ns, whose crop this is; image_size: (W, H) pixels.
+        """The body in the frame taken at t_ns, whose crop and φ these are; image_size: (W, H) pixels.
 
         None where a number is not finite, or the person is far beyond what a camera shows.
         """
@@ -48,21 +58,28 @@ class Placement:
 
         # Joints in the ray frame, relative to the pelvis: with the shape of this frame, as the network
         # projects them, and with the person's own.
-        both, pose = output.joints, output.pose_matrix
+        pose, ahead_poses, (of_frame, in_ray) = output.pose_matrix, output.ahead, output.joints
         s, tx, ty = output.camera
-        seen = s * (both[0, :, :2] + (tx, ty))
+        seen = s * (of_frame[:, :2] + (tx, ty))
 
         R_cam_ray, half = virtual_camera(crop_array, size, self._fov_deg)
+        there = pelvis_in_ray(in_ray, seen, float(half))
+        if self._refiner is not None:
+            refined = self._refiner.refine(t_ns, features, float(half), output, there)
+            if refined is not None:
+                pose, in_ray, there, ahead_poses = refined
+                places = in_ray + there
+                seen = places[:, :2] / places[:, 2:] / half
         rotation = R_cam_ray.astype(np.float32)
-        joints = both[1] @ rotation.T
-        pelvis = R_cam_ray @ pelvis_in_ray(both[1], seen, float(half))
+        joints = in_ray @ rotation.T
+        pelvis = R_cam_ray @ there
         in_crop = _ray_to_crop(seen, R_cam_ray, float(half), crop_array, size, self._fov_deg)
         if not 0.0 < pelvis[2] < FARTHEST_M:  # false for NaN too
             return None
         trans = self._pelvis.filter(t_ns, pelvis).astype(np.float32)
         theta = np.empty(85, np.float32)
         theta[:3] = fit_camera(joints, in_crop)
-        poses = np.concatenate((pose[None], output.ahead))  # at once: a call costs more than a pose
+        poses = np.concatenate((pose[None], ahead_poses))  # at once: a call costs more than a pose
         poses[:, 0] = rotation @ poses[:, 0]  # only the global orientation turns with the camera
         now, *ahead = matrix_to_axis_angle(poses).reshape(-1, 72)
         theta[3:75] = now
