@@ -26,6 +26,16 @@ GRADIENT_LIMIT = 1.0
 DISCRIMINATOR_EVERY = 2  # steps: half its cost, and it learns faster than it is needed all the same
 CHECKPOINT_EVERY = 500
 SHOWN_EVERY = 10
+SHOWN = (
+    "sum",
+    "points",
+    "landmarks",
+    "rotations",
+    "velocity",
+    "acceleration",
+    "ahead_points",
+    "ahead_change",
+)
 
 Batches = Callable[[int], Iterable[dict[str, Tensor]]]  # from the step with this number on
 
@@ -136,7 +146,7 @@ class Trainer:
     ) -> nn.Module:
         """Train until the budget is used up; the averaged model.
 
-        validate: called every so many steps and at the end; what it returns is printed. Raises HmmrLiveError where
+        validate: called every so many steps and after the last; what it returns is printed. Raises HmmrLiveError where
         the loss is no number any more.
         """
         shown: dict[str, float] = {}
@@ -153,13 +163,15 @@ class Trainer:
                     raise HmmrLiveError(
                         f"step {self.step}: the loss is {shown['sum']}; last whole state: {checkpoint}"
                     )
-                progress.set_postfix({name: f"{value:.2f}" for name, value in shown.items()}, refresh=False)
+                progress.set_postfix(
+                    {name: f"{shown[name]:.2f}" for name in SHOWN if name in shown}, refresh=False
+                )
             if self.step % CHECKPOINT_EVERY == 0:
                 self.save(checkpoint)
             if validate is not None and self.step % validate_every == 0:
                 tqdm.write(validate(self))
         progress.close()
         self.save(checkpoint)
-        if validate is not None:
+        if validate is not None and self.step % validate_every:
             print(validate(self))
         return self.average
