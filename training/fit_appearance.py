@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 
 from engines.appearance import export_appearance
-from engines.network.appearance import AppearanceEncoder, save_appearance
+from engines.network.appearance import AppearanceEncoder, load_appearance, save_appearance
 from engines.network.config import NetworkConfig
 from engines.network.model import HMMRLive
 from realtime.body.smpl import Body, load_body
@@ -216,7 +216,8 @@ def main() -> None:
         export_appearance(encoder, options.out.with_suffix(".onnx"), provenance)
     except HmmrLiveError as error:
         parser.exit(error.exit_code, f"{error}\n")
-    describe_takes(encoder, takes[learned:])
+    shipped, _ = load_appearance(options.out)  # its weights rounded, as they are live
+    describe_takes(shipped, takes[learned:])
 
 
 if __name__ == "__main__":

@@ -22,10 +22,12 @@ from realtime.perception.blazepose import BlazePose
 from realtime.perception.look import LANDMARKS, SIZE, Look
 from realtime.perception.mirror import Alternation, merge
 from realtime.perception.region import Region
+from training.metrics import LIMB_JOINTS, LIMB_LANDMARKS
 from training.staging import Take
 
 LOOKS = ("plain", "mirrored", "both", "alternate")
 MAP_SHAPE = (144, 8, 8)
+ASTRAY = 0.3  # of the diagonal of the person's box: who is seen so far off was taken for something else
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ class ObservedTake:
     landmarks_px: np.ndarray  # (T, K, 33, 2)
     world: np.ndarray  # (T, K, 33, 3)
     visibility: np.ndarray  # (T, K, 33)
-    detected: np.ndarray  # (T,) bool
+    detected: np.ndarray  # (T,) bool: somebody was found, and where the person is
     joints: np.ndarray  # (T, 24, 3) in the camera frame, with trans
     transforms: np.ndarray  # (T, 24, 4, 4)
 
@@ -183,15 +185,27 @@ def load_take(file: Path, body: Body) -> ObservedTake:
     joints, transforms = forward_kinematics(body, rotations, arrays["betas"])
     shift = arrays["trans"] - joints[:, 0]
     transforms[..., :3, 3] += shift[:, None]
+    joints = joints + shift[:, None]
+    arrays["detected"] &= ~astray(arrays, joints[:, LIMB_JOINTS])
     return ObservedTake(
         path=file,
         clip=str(arrays.pop("clip")),
         fov_deg=float(arrays.pop("fov_deg")),
         rotations=rotations,
-        joints=joints + shift[:, None],
+        joints=joints,
         transforms=transforms,
         **arrays,
     )
+
+
+def astray(arrays: dict[str, np.ndarray], limbs: np.ndarray) -> np.ndarray:
+    """(T,) bool: the plain look's limbs lie elsewhere than the true ones, (T, 12, 3) metres in the camera frame."""
+    size = arrays["image_size"]
+    focal = size[0] / (2.0 * np.tan(np.radians(arrays["fov_deg"]) / 2.0))
+    true = limbs[..., :2] / np.maximum(limbs[..., 2:], 0.1) * focal + size / 2.0
+    apart = np.linalg.norm(arrays["landmarks_px"][:, 0, LIMB_LANDMARKS] - true, axis=-1)
+    diagonal = np.linalg.norm(np.ptp(true, axis=1), axis=-1)
+    return np.median(apart, axis=1) > ASTRAY * diagonal
 
 
 def appearance_path(take: Path) -> Path:
