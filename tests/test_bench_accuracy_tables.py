@@ -12,6 +12,7 @@ from bench.accuracy.rows import RAW, SINGLE, STREAM
 from bench.accuracy.takes import TICKS_PER_S, Truth, at_times
 from realtime.body.rotations import axis_angle_to_matrix
 from realtime.body.skeleton import JOINT_NAMES
+from training.camera import FRONT
 from training.metrics import displacement_error_mm, mpjpe_mm
 from training.motion import Clip
 
@@ -80,6 +81,10 @@ def test_pairs_of_takes_tell_what_means_do_not():
     assert {s: g["takes"] for s, g in summary["by_subject"].items()} == {"02": 5, "12": 1}
     assert summary["by_subject"]["12"]["rows"][STREAM]["pa_14"] == takes[5][STREAM]["pa_14"]
     assert set(summary["against"]["single"]) == {RAW, STREAM}
+    assert (
+        summary["against"]["stream"][RAW]["pa_14"]["mean"]
+        == -summary["against"]["raw"][STREAM]["pa_14"]["mean"]
+    )
 
 
 def test_one_take_without_a_lag_does_not_hide_the_others():
@@ -165,6 +170,9 @@ def test_who_moves_or_crouches_does_not_stand_still():
     assert not rotations.standing_still(Truth(BODY, crouch)).any()
     assert not rotations.standing_still(Truth(BODY, turning_take(20, deg_per_frame=8.0))).any()
     assert rotations.standing_still(Truth(BODY, take)).sum() == 18
+    lying = replace(take, rotations=take.rotations.copy())
+    lying.rotations[:, 0] = FRONT @ axis_angle_to_matrix(np.radians([80.0, 0.0, 0.0]))
+    assert not rotations.standing_still(Truth(BODY, lying)).any()
     nobody = rotations.rotation_errors(
         Truth(BODY, crouch),
         perfect_track(Truth(BODY, crouch)).body,

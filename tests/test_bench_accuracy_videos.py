@@ -79,6 +79,11 @@ def test_what_shakes_and_what_flips():
     assert result["stream"]["accel_mm"] == pytest.approx(20.0 * 10 / 12, rel=1e-3)
     assert (result["stream"]["flips"], result["landmarks"]["flips"]) == (0, 4)
     track = perfect_track(truth)
+    track.usable[5:10] = False
+    track.points[10:, 0, 0] += 1.0  # while he was not in view
+    gap = judge(track, seen, FOV_DEG)["stream"]
+    assert gap["accel_mm"] == pytest.approx(0.0, abs=1e-3) and gap["flips"] == 0
+    track = perfect_track(truth)
     track.usable[11:] = False
     assert judge(track, seen, FOV_DEG)["frames"] == 11
     track.usable[2:] = False

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bench.accuracy.live import Track
-from bench.accuracy.rows import RAW, SINGLE
+from bench.accuracy.rows import RAW, SINGLE, STREAM
 from bench.accuracy.takes import Truth, posed_vertices
 from training.metrics import (
     LIMBS,
@@ -43,7 +43,7 @@ METRICS = {
 }
 PAIRED = ("mpjpe_12", "pa_12", "accel_12", "mpjpe_14", "pa_14", "accel_14", "lag_ms")
 LEAST_STEPS = 10  # in a row that every row tracked; takes with fewer are left out
-AGAINST = {"raw": RAW, "single": SINGLE}
+AGAINST = {"raw": RAW, "single": SINGLE, "stream": STREAM}
 
 Scores = dict[str, float]
 

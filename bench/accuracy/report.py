@@ -7,8 +7,8 @@ from typing import Any
 
 from bench.accuracy import rates
 from bench.accuracy.dynamics import METHODS
-from bench.accuracy.main_table import METRICS, PAIRED
-from bench.accuracy.rows import ONE_EURO, ONE_EURO_BETA, ONE_EURO_MIN_CUTOFF_HZ, RAW, SINGLE, STREAM
+from bench.accuracy.main_table import AGAINST, METRICS, PAIRED
+from bench.accuracy.rows import ONE_EURO, ONE_EURO_BETA, ONE_EURO_MIN_CUTOFF_HZ, RAW, STREAM
 from bench.accuracy.targets import targets
 from bench.accuracy.videos import KINDS, LANDMARKS
 from bench.table import print_table
@@ -55,9 +55,9 @@ def _main(summary: dict[str, Any]) -> None:
     )
     if ONE_EURO in rows:
         print(f"One-Euro: {ONE_EURO_MIN_CUTOFF_HZ:g} Hz at rest, {ONE_EURO_BETA:g} Hz per m/s")
-    for key, name in (("raw", RAW), ("single", SINGLE)):
+    for key, name in AGAINST.items():
         if key in table["against"]:
-            _title(f"less than {name}: difference ± standard error over takes (ratio)")
+            _title(f"minus {name}: difference ± standard error over takes (ratio)")
             print_table(
                 ("", *(METRICS[m][0] for m in PAIRED)),
                 [[row, *(_pair(pairs[m]) for m in PAIRED)] for row, pairs in table["against"][key].items()],
