@@ -173,6 +173,11 @@ def fit(options: argparse.Namespace) -> None:
         "batch": options.batch,
         "frames": options.frames,
         "init": str(options.init),
+        "shares": [
+            options.rendered_share,
+            options.flat_share,
+            options.video_share if options.videos else 0.0,
+        ],
     }
     budget = Budget(minutes=options.minutes) if options.minutes else Budget(steps=options.steps)
     trainer = Trainer(model.to(device), loss, budget, run=run, peak_rate=options.rate)
