@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -171,7 +172,7 @@ def main(argv: list[str] | None = None) -> int:
             plots.check_plots()
         summary: dict[str, Any] = {
             "version": VERSION,
-            "options": _plain(vars(options)),
+            "options": vars(options),
         }
         results = _rendered(options, rows, summary)
         if "videos" in options.sections and options.videos:
@@ -179,7 +180,7 @@ def main(argv: list[str] | None = None) -> int:
             streams = [row for row in rows if row.kind != "world" and not row.knows_tilt]
             summary["videos"] = [
                 videos.measure(clip, streams, options.engine, body, options.video_frames)
-                for clip in tqdm(options.videos, unit="clip", disable=None)
+                for clip in tqdm(options.videos, unit="clip")
             ]
     except HmmrLiveError as error:
         print(error, file=sys.stderr)
@@ -190,7 +191,8 @@ def main(argv: list[str] | None = None) -> int:
             print(file)
     if options.json:
         summary["targets"] = [vars(target) | {"met": target.met} for target in targets(summary)]
-        options.json.write_text(json.dumps(summary | {"takes_detail": details(results)}, indent=1) + "\n")
+        written = plain(summary | {"takes_detail": details(results)})
+        options.json.write_text(json.dumps(written, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return 0
 
 
@@ -200,7 +202,7 @@ def _rendered(options: argparse.Namespace, rows: list[Row], summary: dict[str, A
         return []
     plan = make_plan(options, rows)
     progress = tqdm(
-        run_takes(plan, options.takes, options.processes), total=options.takes, unit="take", disable=None
+        run_takes(plan, options.takes, options.processes), total=options.takes, unit="take", mininterval=10.0
     )
     drawn = list(progress)
     results = [result for result in drawn if result.counted]
@@ -213,9 +215,15 @@ def _rendered(options: argparse.Namespace, rows: list[Row], summary: dict[str, A
     return results
 
 
-def _plain(options: dict[str, Any]) -> dict[str, Any]:
-    """Paths and tuples as JSON has them."""
-    return json.loads(json.dumps(options, default=str))
+def plain(value: Any) -> Any:
+    """The same as JSON has it: None for a number that is none, lists, text for paths."""
+    if isinstance(value, dict):
+        return {str(key): plain(own) for key, own in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(own) for own in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value
 
 
 if __name__ == "__main__":
