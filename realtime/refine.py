@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from engines.runtime import EngineOutput
@@ -23,14 +24,15 @@ from realtime.body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES, PARENTS
 from realtime.body.smpl import Body
 from realtime.features import IMAGE, NOMINAL_DT_S, VISIBILITY
 
-# All standard deviations. Tuned on 40 rendered takes and the weights of version 1 (docs/accuracy.md: with and without).
+# All standard deviations; tuned on 120 takes of the training split with the weights of hmmr-live-1.
 LANDMARK = 0.03  # half crops
 FAR_OFF = 0.12  # half crops: a landmark at this distance counts a quarter
-PRIOR_IN_PICTURE, PRIOR_ACROSS = 0.25, 0.08  # radians: turns about the view axis, and about the other two
+PRIOR_IN_PICTURE, PRIOR_ACROSS = 0.25, 0.12  # radians: turns about the view axis, and about the other two
 PRIOR_SHIFT = (0.05, 0.05, 0.1)  # of the pelvis's distance: to the side, down, away
-WALK = 0.3  # of the prior's, per frame at 30 fps
+WALK, WALK_SHIFT = 0.2, 0.5  # of the prior's, per frame at 30 fps
 
-TURNED = ("pelvis", "spine2", "collar", "hip", "knee", "shoulder", "elbow")
+# What is turned, and how freely.
+TURNED = {"pelvis": 1.0, "spine2": 0.5, "collar": 0.5, "hip": 1.0, "knee": 1.5, "shoulder": 1.5, "elbow": 1.5}
 # Landmark → joint that it sits at, bone that it turns with, place on it in metres, left side (x points to the left).
 # As training/noise.py fits them: what BlazePose calls a hip lies lower, and further out, than the joint.
 MARKERS = {
@@ -62,7 +64,8 @@ class Refiner:
 
     def __init__(self, body: Body, steps: int) -> None:
         self._body, self._steps = body, steps
-        turned = list(dict.fromkeys(joint for name in TURNED for joint in _sides(name)))
+        freedom = {joint: share for name, share in TURNED.items() for joint in _sides(name)}
+        turned = list(freedom)
         self._turned = np.array(turned)
         self._landmarks = np.array([BLAZEPOSE_NAMES.index(f"{s}_{name}") for name in MARKERS for s in SIDES])
         self._seat = np.array([joint for seat, _, _ in MARKERS.values() for joint in _sides(seat)])
@@ -83,8 +86,9 @@ class Refiner:
         self._path = np.array(
             [[bone in _way_up(end)[:-1] for bone in range(NOBODY)] for end in range(NOBODY)], float
         )
-        turns_sd = np.tile((PRIOR_ACROSS, PRIOR_ACROSS, PRIOR_IN_PICTURE), len(turned))
-        self._prior_sd = np.concatenate((PRIOR_SHIFT, turns_sd))
+        turns_sd = np.outer(list(freedom.values()), (PRIOR_ACROSS, PRIOR_ACROSS, PRIOR_IN_PICTURE))
+        self._prior_sd = np.concatenate((PRIOR_SHIFT, turns_sd.reshape(-1)))
+        self._walk = np.concatenate((np.full(3, WALK_SHIFT), np.full(turns_sd.size, WALK)))
         self._correction = np.zeros(len(self._prior_sd))
         self._t_ns: int | None = None
 
@@ -129,7 +133,7 @@ class Refiner:
         before = self._correction if self._t_ns is not None else np.zeros_like(self._correction)
         hold = np.zeros_like(pull)
         if self._t_ns is not None:
-            hold = pull / (WALK**2 * max(t_ns - self._t_ns, 1) / 1e9 / NOMINAL_DT_S)
+            hold = pull / (self._walk**2 * max(t_ns - self._t_ns, 1) / 1e9 / NOMINAL_DT_S)
         now = before
         for _ in range(self._steps):
             _, _, turned, joints = self._turn(local, into_parent, bones, now)
@@ -140,7 +144,10 @@ class Refiner:
             normal = weighted.T @ jacobian
             normal.flat[:: len(now) + 1] += pull + hold
             downhill = weighted.T @ apart - pull * now - hold * (now - before)
-            now = now + np.linalg.solve(normal, downhill)
+            # Not numpy's solve: for 39 unknowns its OpenBLAS wakes a thread per core, and where other work keeps
+            # the cores, they wait for each other 40 ms and more.
+            solved, step = cv2.solve(normal, downhill, flags=cv2.DECOMP_CHOLESKY)
+            now = now + step[:, 0] if solved else now * np.nan
         turns, pose, _, joints = self._turn(local, into_parent, bones, now)
         self._correction, self._t_ns = now, t_ns
         ahead = output.ahead.copy()
