@@ -13,7 +13,9 @@ from training.metrics import (
     displacement_error_mm,
     flips,
     knee_flexion_deg,
+    lag_match,
     lag_ms,
+    lag_of,
     mean_rotation,
     mpjpe_mm,
     mpvpe_mm,
@@ -177,6 +179,18 @@ def test_lag_ignores_offset_damping_and_frames_not_counted():
     for velocities in (False, True):
         lag = lag_ms(lost, true, 30.0, counted=counted, velocities=velocities)
         assert lag == pytest.approx(47.0, abs=0.7)
+
+
+def test_clips_are_pooled_by_how_much_they_move():
+    true = _walk(120, 30.0)
+    match = lag_match(_walk(120, 30.0, 47.0), true, 30.0)
+    assert match.shape == (13, 3)
+    assert lag_of(match + match, 30.0) == lag_of(match, 30.0) == lag_ms(_walk(120, 30.0, 47.0), true, 30.0)
+    still = lag_match(0.01 * _walk(120, 30.0, 130.0), 0.01 * true, 30.0)
+    assert lag_of(match + still, 30.0) == pytest.approx(47.0, abs=1.0)
+    both = lag_of(match + lag_match(_walk(120, 30.0, -47.0), true, 30.0), 30.0)
+    assert both == pytest.approx(0.0, abs=5.0)
+    assert not lag_match(true[:15], true[:15], 30.0).any()  # too short to say anything, and adds nothing
 
 
 @pytest.mark.filterwarnings("error")

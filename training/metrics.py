@@ -4,10 +4,12 @@ HMMR's definitions where it has them (Kanazawa et al., CVPR 2019, and its public
 the hips' middle, PA-MPJPE after a similarity Procrustes fit per frame, PCK after a camera per frame, acceleration error
 of second differences per frame² at the clip's own rate. Mesh and shape: MVIPER (Liu et al., §5.1). Every function
 returns one value per frame, or per step between frames, for the caller to mask and to average; only the lag is one
-number per clip.
+number per clip, or of several together.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -175,7 +177,7 @@ def _step_norms(values: np.ndarray, p: int) -> np.ndarray:
     return np.linalg.norm(change.reshape(len(change), int(np.prod(change.shape[1:]))), ord=p, axis=1)
 
 
-def lag_ms(
+def lag_match(
     predicted: np.ndarray,
     true: np.ndarray,
     fps: float,
@@ -184,15 +186,13 @@ def lag_ms(
     max_lag_ms: float = 200.0,
     counted: np.ndarray | None = None,
     hips: np.ndarray | None = _HIPS,
-) -> float:
-    """(T, J, 3) twice at a constant rate → the delay of the prediction, ms; positive: it comes late.
+) -> np.ndarray:
+    """(T, J, 3) twice at a constant rate → (S, 3): at every shift of whole frames, S of them within ±max_lag_ms, the
+    product of predicted(t) and true(t − shift), and the squared lengths of both. Those of several clips may be added.
 
-    The shift at which predicted(t) and true(t − shift) correlate best, over all joints at once, by position or by
-    velocity. Whole frames first, then the vertex of the parabola through the best three. Means and lengths are taken
-    out for every shift, so a constant offset or damped motion is no lag. The same predicted frames are compared at
-    every shift: those a whole range away from both ends and, where `counted` (T,) bool is given, marked in it.
-
-    nan where fewer than ten frames can be compared, nothing moves, or the best shift lies at the border of ±max_lag_ms.
+    Over all joints at once, by position or by velocity, without the mean of every shift. The same predicted frames
+    are compared at every shift: those a whole range away from both ends and, where `counted` (T,) bool is given,
+    marked in it. All zeros where fewer than ten frames can be compared.
     """
     a = _about_hips(np.asarray(predicted, np.float64), hips)
     b = _about_hips(np.asarray(true, np.float64), hips)
@@ -200,26 +200,41 @@ def lag_ms(
     if velocities:
         a, b, ok = np.diff(a, axis=0), np.diff(b, axis=0), ok[1:] & ok[:-1]
     reach = int(np.ceil(max_lag_ms / 1000.0 * fps))
+    shifts = np.arange(-reach, reach + 1)
     frames = np.flatnonzero(ok)
     frames = frames[(frames >= reach) & (frames < len(a) - reach)]
     if len(frames) < LAG_MIN_FRAMES:
-        return float("nan")
-    shifts = np.arange(-reach, reach + 1)
+        return np.zeros((len(shifts), 3))
     now = a[frames].reshape(len(frames), -1)
     then = b[frames - shifts[:, None]].reshape(len(shifts), len(frames), -1)
     now, then = now - now.mean(axis=0), then - then.mean(axis=1, keepdims=True)
-    lengths = np.linalg.norm(now) * np.linalg.norm(then, axis=(1, 2))
+    product = np.einsum("td,ktd->k", now, then)
+    return np.stack((product, np.full(len(shifts), (now**2).sum()), (then**2).sum(axis=(1, 2))), axis=1)
+
+
+def lag_of(match: np.ndarray, fps: float) -> float:
+    """(S, 3) of lag_match, or a sum of such → the delay of the prediction, ms; positive: it comes late.
+
+    The shift of the best correlation: whole frames first, then the vertex of the parabola through the best three. So
+    neither a constant offset nor damped motion is a lag. nan where nothing moves, or the best shift lies at the border.
+    """
+    lengths = np.sqrt(match[:, 1] * match[:, 2])
     if lengths.min() < 1e-12:
         return float("nan")
-    match = np.einsum("td,ktd->k", now, then) / lengths
-    best = int(match.argmax())
-    if best in (0, len(shifts) - 1):
+    agreement = match[:, 0] / lengths
+    best = int(agreement.argmax())
+    if best in (0, len(match) - 1):
         return float("nan")
-    before, top, after = match[best - 1 : best + 2]
+    before, top, after = agreement[best - 1 : best + 2]
     curvature = before - 2.0 * top + after
     if curvature > -1e-9:  # motion along one straight line matches at every shift
         return float("nan")
-    return float((shifts[best] + 0.5 * (before - after) / curvature) * 1000.0 / fps)
+    return float((best - len(match) // 2 + 0.5 * (before - after) / curvature) * 1000.0 / fps)
+
+
+def lag_ms(predicted: np.ndarray, true: np.ndarray, fps: float, **options: Any) -> float:
+    """The lag of one clip: see lag_match for the arguments and lag_of for the result."""
+    return lag_of(lag_match(predicted, true, fps, **options), fps)
 
 
 def flips(

@@ -159,7 +159,13 @@ def summarise(
 def details(results: list[TakeResult]) -> list[dict[str, Any]]:
     """What JSON keeps of every take."""
     keys = ("index", "clip", "view", "subject", "frames", "tracked", "counted", "scores", "rates")
-    return [{key: getattr(result, key) for key in keys} for result in results]
+    kept = [{key: getattr(result, key) for key in keys} for result in results]
+    for own in kept:
+        own["scores"] = {
+            row: {metric: value for metric, value in scores.items() if metric != "lag_match"}
+            for row, scores in own["scores"].items()
+        }
+    return kept
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -13,7 +13,8 @@ from training.metrics import (
     LIMBS,
     acceleration_error_mm,
     flips,
-    lag_ms,
+    lag_match,
+    lag_of,
     mpjpe_mm,
     mpvpe_mm,
     mrsv,
@@ -41,11 +42,11 @@ METRICS = {
     "mrsv": ("MRSV", 4),
     "cost_ms": ("cost ms", 1),
 }
-PAIRED = ("mpjpe_12", "pa_12", "accel_12", "mpjpe_14", "pa_14", "accel_14", "lag_ms")
+PAIRED = ("mpjpe_12", "pa_12", "accel_12", "mpjpe_14", "pa_14", "accel_14")
 LEAST_STEPS = 10  # in a row that every row tracked; takes with fewer are left out
 AGAINST = {"raw": RAW, "single": SINGLE, "stream": STREAM}
 
-Scores = dict[str, float]
+Scores = dict[str, Any]  # metric → number of one take; lag_match: what lags of several takes are made of
 
 
 def common_frames(tracks: list[Track]) -> np.ndarray:
@@ -63,8 +64,8 @@ def score(truth: Truth, track: Track, ok: np.ndarray) -> Scores:
     limbs = slice(0, len(LIMBS))
     triples, steps = runs_of_three(ok), ok[:-1] & ok[1:]
     said, true = track.points, truth.points
-    scores = {
-        "lag_ms": lag_ms(said[:, limbs], true[:, limbs], FPS, counted=ok),
+    scores: Scores = {
+        "lag_match": lag_match(said[:, limbs], true[:, limbs], FPS, counted=ok),
         "flips_percent": 100.0 * float(flips(said, true)[ok].mean()),
         "cost_ms": float(np.median(track.cost_ms[ok])),
     }
@@ -107,18 +108,19 @@ def _projected(truth: Truth, track: Track) -> np.ndarray:
     return truth.take.camera.project(track.points + track.body.trans[:, None])
 
 
-def means(takes: list[dict[str, Scores]]) -> dict[str, Scores]:
-    """Takes' rows' scores → row → metric → mean over takes; MRVPV over the truth's own."""
+def means(takes: list[dict[str, Scores]]) -> dict[str, dict[str, float]]:
+    """Takes' rows' scores → row → metric → mean over takes; MRVPV over the truth's own, the lag of all together."""
     return {row: _mean_of([take[row] for take in takes]) for row in takes[0]}
 
 
-def _mean_of(scores: list[Scores]) -> Scores:
+def _mean_of(scores: list[Scores]) -> dict[str, float]:
     def over(metric: str) -> float:
         values = np.array([s[metric] for s in scores])
-        values = values[np.isfinite(values)]  # some takes move too little to have a lag
+        values = values[np.isfinite(values)]  # of PCK: too little of him in the picture
         return float(values.mean()) if len(values) else float("nan")
 
     result = {metric: over(metric) for metric in METRICS if metric in scores[0]}
+    result["lag_ms"] = lag_of(sum(s["lag_match"] for s in scores), FPS)
     if "mrvpv_m" in scores[0]:
         result["mrvpv_ratio"] = over("mrvpv_m") / over("mrvpv_true_m")
     return result
@@ -129,15 +131,28 @@ def paired(takes: list[dict[str, Scores]], row: str, other: str) -> dict[str, di
     result = {}
     for metric in PAIRED:
         a, b = (np.array([take[name][metric] for take in takes]) for name in (row, other))
-        known = np.isfinite(a) & np.isfinite(b)
-        a, b = a[known], b[known]
-        nan = float("nan")
+        error = (a - b).std(ddof=1) / np.sqrt(len(a)) if len(a) > 1 else float("nan")
         result[metric] = {
-            "mean": float((a - b).mean()) if len(a) else nan,
-            "standard_error": float((a - b).std(ddof=1) / np.sqrt(len(a))) if len(a) > 1 else nan,
-            "ratio": float(a.mean() / b.mean()) if len(a) and metric != "lag_ms" else nan,
+            "mean": float((a - b).mean()),
+            "standard_error": float(error),
+            "ratio": float(a.mean() / b.mean()),
         }
+    result["lag_ms"] = _later(*([take[name]["lag_match"] for take in takes] for name in (row, other)))
     return result
+
+
+def _later(row: list[np.ndarray], other: list[np.ndarray]) -> dict[str, float]:
+    """How much later a row is than another, all takes together; the standard error by leaving out one after another."""
+
+    def difference(left_out: int | None) -> float:
+        both = (sum(m for k, m in enumerate(own) if k != left_out) for own in (row, other))
+        late, early = (lag_of(np.asarray(match), FPS) for match in both)
+        return late - early
+
+    count = len(row)
+    without = np.array([difference(k) for k in range(count)]) if count > 1 else np.full(1, np.nan)
+    error = np.sqrt((count - 1) / count * np.square(without - without.mean()).sum())
+    return {"mean": difference(None), "standard_error": float(error)}
 
 
 def summarise(takes: list[dict[str, Scores]], views: list[str], subjects: list[str]) -> dict[str, Any]:

@@ -55,12 +55,16 @@ def _main(summary: dict[str, Any]) -> None:
     )
     if ONE_EURO in rows:
         print(f"One-Euro: {ONE_EURO_MIN_CUTOFF_HZ:g} Hz at rest, {ONE_EURO_BETA:g} Hz per m/s")
+    compared = (*PAIRED, "lag_ms")
     for key, name in AGAINST.items():
         if key in table["against"]:
             _title(f"minus {name}: difference ± standard error over takes (ratio)")
             print_table(
-                ("", *(METRICS[m][0] for m in PAIRED)),
-                [[row, *(_pair(pairs[m]) for m in PAIRED)] for row, pairs in table["against"][key].items()],
+                ("", *(METRICS[m][0] for m in (*PAIRED, "lag_ms"))),
+                [
+                    [row, *(_pair(pairs[m]) for m in (*PAIRED, "lag_ms"))]
+                    for row, pairs in table["against"][key].items()
+                ],
             )
     for title, groups in (("view", table["by_view"]), ("subject", table["by_subject"])):
         _title(f"by {title}: {RAW} → {STREAM}, difference ± standard error")
@@ -74,7 +78,7 @@ def _main(summary: dict[str, Any]) -> None:
 
 
 def _pair(pair: dict[str, float]) -> str:
-    ratio = "" if math.isnan(pair["ratio"]) else f" ({pair['ratio']:.2f})"
+    ratio = f" ({pair['ratio']:.2f})" if "ratio" in pair else ""
     return f"{_number(pair['mean'], sign='+')} ± {_number(pair['standard_error'])}{ratio}"
 
 
