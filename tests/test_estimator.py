@@ -91,6 +91,7 @@ def unseen(state, person=1):
 
 def make(engine=None, **settings):
     config = Config()
+    config.refine.steps = 0  # what the network says is what comes out
     for key, value in settings.items():
         setattr(config.runtime, key, value)
     engine = engine or FixedEngine()

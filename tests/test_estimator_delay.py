@@ -108,9 +108,15 @@ def run(estimator, frames):
     return estimates + estimator.finish(), counts
 
 
+def plainly():
+    config = Config()
+    config.refine.steps = 0  # what the network says is what comes out
+    return config
+
+
 def make(delay, tmp_path, kind="torch step"):
     model = network(FEATURE_DIM, FEATURE_VERSION, delay=delay)
-    return Estimator(make_engine(kind, model, tmp_path), BODY, Config()), model
+    return Estimator(make_engine(kind, model, tmp_path), BODY, plainly()), model
 
 
 def ray_pose(estimate, crop):
@@ -204,7 +210,7 @@ def test_a_network_gone_mad_costs_only_the_frames_that_waited(mad, held, tmp_pat
     """At step 31, the second of those that stand in for frames after the end, one frame had been answered."""
     frames = [(number * FRAME_NS, seen(np.random.default_rng(number), number)) for number in range(30)]
     engine = GoesMad(make_engine("torch step", network(FEATURE_DIM, FEATURE_VERSION, delay=6), tmp_path), mad)
-    estimator = Estimator(engine, BODY, Config())
+    estimator = Estimator(engine, BODY, plainly())
     estimates, _ = run(estimator, frames)
     assert len(estimates) == 30 and estimator.not_finite == 1
     first = 24 + 1 if mad == {31} else min(held)

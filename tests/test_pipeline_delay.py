@@ -35,7 +35,9 @@ def scripted(monkeypatch, models, address):
         monkeypatch.setattr(pipeline, "open_feed", lambda config: feed)
         monkeypatch.setattr(pipeline, "make_perception", lambda config: perception or ScriptedPerception())
         settings = {"source": "scripted", "viewer_kind": "none", "model": models[delay], **settings}
-        return pipeline.run(Config(bus_address=address, **settings))
+        config = Config(bus_address=address, **settings)
+        config.refine.steps = 0  # what the network says is what comes out
+        return pipeline.run(config)
 
     return run
 
