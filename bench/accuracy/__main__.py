@@ -99,7 +99,7 @@ def look_ahead_model(asked: str | None) -> str:
     try:
         asset(f"{MODELS[LOOK_AHEAD]}.safetensors")
     except LoadError as error:
-        print(f"no row of look-ahead: {str(error).splitlines()[0]}")
+        print(f"no row of look-ahead: {str(error).partition(' (')[0]}")
         return ""
     return LOOK_AHEAD
 

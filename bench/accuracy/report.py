@@ -60,11 +60,8 @@ def _main(summary: dict[str, Any]) -> None:
         if key in table["against"]:
             _title(f"minus {name}: difference ± standard error over takes (ratio)")
             print_table(
-                ("", *(METRICS[m][0] for m in (*PAIRED, "lag_ms"))),
-                [
-                    [row, *(_pair(pairs[m]) for m in (*PAIRED, "lag_ms"))]
-                    for row, pairs in table["against"][key].items()
-                ],
+                ("", *(METRICS[m][0] for m in compared)),
+                [[row, *(_pair(pairs[m]) for m in compared)] for row, pairs in table["against"][key].items()],
             )
     for title, groups in (("view", table["by_view"]), ("subject", table["by_subject"])):
         _title(f"by {title}: {RAW} → {STREAM}, difference ± standard error")

@@ -30,7 +30,7 @@ class Target:
     def as_row(self) -> list[str]:
         sign = "≤" if self.at_most else "<"
         verdict = "met" if self.met else "not measured" if math.isnan(self.value) else "missed"
-        return [self.what, f"{self.value:.2f}", f"{sign} {self.bound:.2f}", verdict]
+        return [self.what, f"{self.value:.3f}", f"{sign} {self.bound:.2f}", verdict]
 
 
 def targets(summary: dict[str, Any]) -> list[Target]:
