@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass, replace
 
-from realtime.config import Config, apply_setting
+from realtime.config import MIRROR_MODES, Config, apply_setting
 from realtime.errors import ConfigError
 
 RAW = "mediapipe: world landmarks"
@@ -21,10 +21,15 @@ DYNAMICS = "dynamics of "  # + name of a row: the same once more, asked for more
 ONE_EURO_MIN_CUTOFF_HZ, ONE_EURO_BETA = 1.0, 4.0
 
 _MEDIAPIPE = ("perception.name=mediapipe",)
+_DEFAULT = Config()
+# Every way the stream is not by default.
+_OTHERWISE = (
+    "perception.map=off",
+    *(f"perception.mirror={mode}" for mode in MIRROR_MODES if mode != _DEFAULT.perception.mirror),
+    f"refine.steps={0 if _DEFAULT.refine.steps else 1}",
+)
 SWITCHES = (
-    ("stream, map off", ("perception.map=off",)),
-    ("stream, mirror=alternate", ("perception.mirror=alternate",)),
-    ("stream, mirror=both", ("perception.mirror=both",)),
+    *((f"stream, {setting.removeprefix('perception.')}", (setting,)) for setting in _OTHERWISE),
     ("stream, tilt known", ()),
     ("stream on mediapipe", _MEDIAPIPE),
 )
