@@ -38,7 +38,7 @@ from training.take_tier import TakeTier
 BATCH = 192
 PEAK_RATE, WEIGHT_DECAY = 1.0e-3, 0.02
 P_BLIND = 0.3  # frames without landmarks
-HELD_BACK = 0.05  # of the takes learned from: to watch by
+HELD_BACK, WATCHED = 0.05, 512  # of the takes learned from, and how many frames of those: to watch by
 EMA_DECAY = 0.998
 LEARNED = ("points", "keypoints", "rotations", "betas")
 
@@ -92,7 +92,7 @@ def learn(
 ) -> AppearanceEncoder:
     held = max(1, round(HELD_BACK * len(takes)))
     train = _Frames(takes[held:], markers, np.random.default_rng(seed), BATCH)
-    watch = _Frames(takes[:held], markers, np.random.default_rng(1), 512)
+    watch = _Frames(takes[:held], markers, np.random.default_rng(1), WATCHED)
     encoder = AppearanceEncoder()
     model = HMMRLive(
         NetworkConfig(

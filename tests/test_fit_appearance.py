@@ -1,0 +1,87 @@
+"""The appearance encoder's training as a whole, on a few takes and steps."""
+
+import numpy as np
+import pytest
+import torch
+
+from engines.network.appearance import AppearanceEncoder, load_appearance
+from engines.network.config import NetworkConfig
+from engines.network.model import HMMRLive
+from realtime.body.smpl import load_body
+from realtime.features import FEATURE_DIM, FEATURE_VERSION
+from tests.motions import observed_take, swinging_clip
+from training import fit_appearance
+from training.observe import MAP_SHAPE, Observed, appearance_path, map_path, save_take, take_path
+from training.staging import stage
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Four takes, seen perfectly; their maps are noise. In one nobody was found now and then."""
+    folder = tmp_path_factory.mktemp("observed")
+    body = load_body(None)
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        seen = observed_take(body, seed)
+        maps = rng.normal(1.0, 2.0, (90, 2, *MAP_SHAPE)).astype(np.float16)
+        detected = np.arange(90) % 7 != 3 if seed == 3 else np.ones(90, bool)
+        take = stage(swinging_clip(seed=seed), 0, 90, np.random.default_rng(seed))
+        save_take(
+            folder, seed, take, Observed(seen.landmarks_px, seen.world, seen.visibility, detected, maps)
+        )
+    return folder
+
+
+def test_it_learns_from_one_half_and_describes_the_other(folder, tmp_path, monkeypatch):
+    out = tmp_path / "appearance.safetensors"
+    monkeypatch.setattr(fit_appearance, "BATCH", 8)
+    monkeypatch.setattr(fit_appearance, "WATCHED", 8)
+    arguments = ["fit_appearance", "--observed", str(folder), "--steps", "3", "--out", str(out)]
+    monkeypatch.setattr("sys.argv", arguments)
+    fit_appearance.main()
+    assert out.with_suffix(".onnx").is_file()
+    assert [appearance_path(take_path(folder, k)).exists() for k in range(4)] == [False, False, True, True]
+    encoder, provenance = load_appearance(out)
+    assert provenance["rendered_takes"] == "2"
+    z = np.load(appearance_path(take_path(folder, 3)))
+    maps = torch.from_numpy(np.load(map_path(take_path(folder, 3)))).float()
+    with torch.no_grad():
+        expected = encoder(maps[11]).numpy()  # what the shipped, rounded encoder makes of it
+    assert np.allclose(z[11], expected, atol=2e-3 * np.abs(expected).max())
+    assert np.isnan(z[3]).all() and np.isfinite(z[4]).all()
+
+
+def test_bringing_z_to_deviation_1_changes_nothing_that_is_read_from_it():
+    torch.manual_seed(0)
+    encoder = AppearanceEncoder().eval()
+    model = HMMRLive(
+        NetworkConfig(feature_dim=FEATURE_DIM, feature_version=FEATURE_VERSION, model_id="t", dropout=0.0)
+    ).eval()
+    batch = {"features": torch.randn(5, 1, FEATURE_DIM), "maps": torch.randn(5, *MAP_SHAPE)}
+    seeing = torch.zeros(5, dtype=torch.bool)
+    with torch.no_grad():
+        before = fit_appearance.read(model, encoder, batch, seeing)
+        fit_appearance.normalise_(encoder, model, batch["maps"])
+        z = encoder(batch["maps"])
+        after = fit_appearance.read(model, encoder, batch, seeing)
+    assert torch.allclose(z.mean(dim=0), torch.zeros(128), atol=1e-4)
+    assert torch.allclose(z.std(dim=0), torch.ones(128), atol=1e-3)
+    assert torch.allclose(before, after, atol=1e-4)
+
+
+def test_the_blind_are_told_no_landmark():
+    torch.manual_seed(0)
+    encoder = AppearanceEncoder().eval()
+    model = HMMRLive(
+        NetworkConfig(feature_dim=FEATURE_DIM, feature_version=FEATURE_VERSION, model_id="t", dropout=0.0)
+    ).eval()
+    maps = torch.randn(2, *MAP_SHAPE)
+    one, other = ({"features": torch.randn(2, 1, FEATURE_DIM), "maps": maps} for _ in range(2))
+    # What is not a landmark is the same: pace, up.
+    other["features"][..., 198:] = one["features"][..., 198:]
+    blind = torch.ones(2, dtype=torch.bool)
+    with torch.no_grad():
+        seen = [fit_appearance.read(model, encoder, batch, blind) for batch in (one, other)]
+        apart = [fit_appearance.read(model, encoder, batch, ~blind) for batch in (one, other)]
+    assert torch.equal(*seen)
+    assert not torch.equal(*apart)
