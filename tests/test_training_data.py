@@ -1,5 +1,7 @@
 """Motion, crops, mirror and noise: training must see what the live path makes of the world."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -111,6 +113,15 @@ def test_a_perfect_observer_leaves_no_noise(body):
     noise = fit_noise(takes, markers)
     assert isinstance(noise, NoiseModel)
     assert max(np.abs(track).max() for track in noise.image_tracks) < 1e-4
+
+
+def test_errors_last_as_long_as_they_did(body):
+    """Those of a take with 15 pictures a second come at that pace, whatever rate they are asked for at."""
+    take = observed_take(body)
+    noise = fit_noise([replace(take, t_s=2.0 * take.t_s)], first_markers())
+    counted = replace(noise, visibility_tracks=[np.repeat(np.arange(90.0)[:, None], 33, axis=1)])
+    _, _, row = counted.sample(np.arange(40.0), np.random.default_rng(1))
+    assert abs(row[-1, 0] - row[0, 0]) == pytest.approx(39 / 2, abs=1)
 
 
 def test_batches_have_their_truth_in_the_ray_frame(body):

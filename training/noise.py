@@ -120,15 +120,16 @@ class NoiseModel:
     image_tracks: list[np.ndarray]  # (T, 33, 2) in diagonals of the true landmarks' box
     world_tracks: list[np.ndarray]  # (T, 33, 3) metres
     visibility_tracks: list[np.ndarray]  # (T, 33)
+    strides: list[float]  # of every track: frames of the capture from one row to the next
 
     def sample(
         self, steps: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Error tracks at frame numbers `steps` (T,), from a random take: image (T, 33, 2), world (T, 33, 3),
+        """Error tracks at `steps` (T,) frames of the capture, from a random take: image (T, 33, 2), world (T, 33, 3),
         visibility (T, 33)."""
         index = int(rng.integers(len(self.image_tracks)))
         last = len(self.image_tracks[index]) - 1
-        where = rng.uniform(0, last) + steps
+        where = rng.uniform(0, last) + steps / self.strides[index]
         folded = np.abs((where + last) % (2 * last) - last).astype(int)
         strength = rng.uniform(0.6, 1.25)
         return (
@@ -182,7 +183,9 @@ def fit_noise(takes: list[ObservedTake], markers: Markers) -> NoiseModel:
         expected = np.hstack([truth, np.ones((len(truth), 1))]) @ systematic
         world_tracks.append((world - expected).reshape(-1, 33, 3).astype(np.float32))
         visibility_tracks.append(take.visibility[rows, look])
-    return NoiseModel(markers, systematic, image_tracks, world_tracks, visibility_tracks)
+    return NoiseModel(
+        markers, systematic, image_tracks, world_tracks, visibility_tracks, [take.stride for take in takes]
+    )
 
 
 def describe(takes: list[ObservedTake]) -> str:

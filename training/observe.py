@@ -23,6 +23,7 @@ from realtime.perception.look import LANDMARKS, SIZE, Look
 from realtime.perception.mirror import Alternation, merge
 from realtime.perception.region import Region
 from training.metrics import LIMB_JOINTS, LIMB_LANDMARKS
+from training.motion import FPS
 from training.staging import Take
 
 LOOKS = ("plain", "mirrored", "both", "alternate")
@@ -166,6 +167,11 @@ class ObservedTake:
     @property
     def focal_px(self) -> float:
         return float(self.image_size[0] / (2.0 * np.tan(np.radians(self.fov_deg) / 2.0)))
+
+    @property
+    def stride(self) -> float:
+        """Frames of the capture (30 a second) from one picture to the next, mostly."""
+        return float(np.median(np.diff(self.t_s))) * FPS
 
 
 def load_takes(folder: Path | str, body: Body) -> list[ObservedTake]:

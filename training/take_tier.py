@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from realtime.features import APPEARANCE_DIM
+from realtime.features import APPEARANCE_DIM, NOMINAL_DT_S
 from realtime.perception.look import LANDMARKS, SWAPPED
 from training.batch import Batch, Windows, make_batch
 from training.motion import FPS, SWAP_SIDES, mirror
@@ -15,6 +15,7 @@ from training.observe import LOOKS, ObservedTake, appearance_path
 from training.pace import MAX_AHEAD_FRAMES, frame_times, random_stride
 
 LEAST_SEEN = 40  # frames of a take in which somebody was found
+SPARE = 4  # times as many pictures are drawn as a window takes: some are the one before, some show nobody
 P_REVERSE, P_MIRROR, P_APPEARANCE = 0.2, 0.5, 0.8
 LOOK_CHANCES = {"plain": 0.5, "both": 0.35, "alternate": 0.15}
 _MIRRORED = SWAPPED[:LANDMARKS]
@@ -28,7 +29,6 @@ class Kept:
     take: ObservedTake
     keypoints_px: np.ndarray  # (T, 24, 2)
     markers_px: np.ndarray  # (T, 33, 2)
-    seen: np.ndarray  # (S,) frames in which somebody was found
     z: np.ndarray | None  # (T, 2, 128)
     marker_weight: np.ndarray | None = None  # (T, 33); None: all are true
     has_3d: bool = True  # or the markers alone are known, and all else is placeholders
@@ -57,22 +57,14 @@ class TakeTier:
         rng, frames = self._rng, self._frames
         kept = self._takes[rng.integers(len(self._takes))]
         take = kept.take
-        own = float(np.median(np.diff(take.t_s))) * FPS  # frames of the capture between its pictures
-        times, _ = frame_times(frames, max(random_stride(rng), own), rng)
-        end = take.t_s[-1] * FPS
-        if rng.uniform() < P_REVERSE:
-            times = -times
-        folded = _fold(rng.uniform(0.0, end) + times, end)
-        rows = np.abs(take.t_s[kept.seen] * FPS - folded[:, None]).argmin(axis=1)
-        rows = kept.seen[rows]  # live, frames without a person are skipped
-        dt_s = np.abs(np.diff(times, prepend=times[0] - own)) / FPS
-        moved = np.abs(np.diff(take.t_s[rows], prepend=np.nan))  # what really passed between those pictures
-        turned = np.sign(np.diff(folded, prepend=folded[0]))
-        steady = np.isfinite(moved) & (moved > 0) & (turned == np.roll(turned, 1))
-        dt_s = np.where(steady, moved, np.maximum(dt_s, 0.4 * own / FPS))
-        direction = np.where(np.diff(folded, append=folded[-1]) >= 0, 1.0, -1.0)
-        wanted = take.t_s[rows] * FPS + rng.uniform(-MAX_AHEAD_FRAMES, MAX_AHEAD_FRAMES, frames)
-        ahead_rows = np.abs(take.t_s * FPS - wanted[:, None]).argmin(axis=1)
+        rows = self._rows(take, max(random_stride(rng), take.stride))
+        way = np.diff(take.t_s[rows])  # backward in time where it is negative
+        dt_s = np.concatenate([[NOMINAL_DT_S], np.abs(way)])
+        # The future is where the frame came from the one before; the first frame's, where the next one lies.
+        direction = np.sign(np.concatenate([way[:1], way])) if frames > 1 else np.ones(1)
+        reach = MAX_AHEAD_FRAMES - take.stride / 2.0  # the nearest picture then lies within MAX_AHEAD_FRAMES
+        wanted = take.t_s[rows] * FPS + rng.uniform(-reach, reach, frames)
+        ahead_rows = _nearest(take.t_s * FPS, wanted)
         look = str(rng.choice(list(LOOK_CHANCES), p=list(LOOK_CHANCES.values())))
         mirrored = rng.uniform() < P_MIRROR
         k = LOOKS.index(look)
@@ -98,6 +90,20 @@ class TakeTier:
         }
         return _mirror_window(values) if mirrored else values
 
+    def _rows(self, take: ObservedTake, stride: float) -> np.ndarray:
+        """(T,) frames of a take as another camera might have caught them, forward or backward, turning back at its
+        ends: never the same one twice running and, as live, none in which nobody was found."""
+        rng = self._rng
+        end = take.t_s[-1] * FPS
+        sign = -1.0 if rng.uniform() < P_REVERSE else 1.0
+        rows = np.empty(0, int)
+        while len(rows) < self._frames:
+            times, _ = frame_times(SPARE * self._frames, stride, rng)
+            met = _nearest(take.t_s * FPS, _fold(rng.uniform(0.0, end) + sign * times, end))
+            met = met[take.detected[met]]
+            rows = met[np.diff(met, prepend=-1) != 0]
+        return rows[: self._frames]
+
     def _appearance(self, kept: Kept, rows: np.ndarray, look: str, mirrored: bool) -> np.ndarray:
         z = np.full((len(rows), APPEARANCE_DIM), np.nan, np.float32)
         if kept.z is not None and self._rng.uniform() < P_APPEARANCE:
@@ -115,13 +121,17 @@ def _keep(take: ObservedTake, markers: Markers) -> Kept:
         take,
         project(take.joints, take.image_size, take.fov_deg).astype(np.float32),
         project(placed, take.image_size, take.fov_deg).astype(np.float32),
-        np.flatnonzero(take.detected),
         z,
     )
 
 
 def _all_true(frames: int) -> np.ndarray:
     return np.ones((frames, LANDMARKS), np.float32)
+
+
+def _nearest(stamps: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """For each wanted time (N,) the number of the stamp (T,) nearest to it."""
+    return np.abs(stamps - wanted[:, None]).argmin(axis=1)
 
 
 def _fold(times: np.ndarray, end: float) -> np.ndarray:

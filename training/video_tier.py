@@ -220,7 +220,7 @@ def _keep(take: ObservedTake, run: np.ndarray) -> Kept:
     if take.path is not None and (path := appearance_path(take.path)).exists():
         z = np.load(path)[first:end]
     nothing = np.zeros((end - first, 24, 2), np.float32)
-    return Kept(part, nothing, places, np.flatnonzero(detected), z, weight, has_3d=False)
+    return Kept(part, nothing, places, z, weight, has_3d=False)
 
 
 def main() -> None:
