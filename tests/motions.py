@@ -7,8 +7,9 @@ import numpy as np
 from realtime.body.kinematics import forward_kinematics
 from realtime.body.rotations import axis_angle_to_matrix
 from realtime.body.smpl import Body
+from training.camera import project
 from training.motion import Clip
-from training.noise import first_markers, project
+from training.noise import first_markers
 from training.observe import LOOKS, ObservedTake
 from training.staging import stage
 

@@ -13,7 +13,7 @@ from bench.accuracy.takes import TICKS_PER_S, Truth, at_times
 from realtime.body.rotations import axis_angle_to_matrix
 from realtime.body.skeleton import JOINT_NAMES
 from training.camera import FRONT
-from training.metrics import displacement_error_mm, lag_match, lag_of, mpjpe_mm
+from training.metrics import LIMB_PAIRS, displacement_error_mm, lag_match, lag_of, mpjpe_mm
 from training.motion import Clip
 
 
@@ -29,6 +29,14 @@ def test_the_truth_itself_has_no_error():
     assert main_table.means([{"row": scores}])["row"]["mrvpv_ratio"] == pytest.approx(1.0, rel=1e-4)
     landmarks = main_table.score(truth, perfect_track(truth, body=False), ok)
     assert "mpvpe_mm" not in landmarks and landmarks["mpjpe_14"] < 1e-3 and landmarks["pck_percent"] > 95.0
+
+
+def test_the_truth_with_left_and_right_exchanged_is_all_flips():
+    truth = swinging_truth()
+    track = perfect_track(truth)
+    other_side = [*LIMB_PAIRS[:, ::-1].ravel(), 12, 13]
+    scores = main_table.score(truth, replace(track, points=track.points[:, other_side]), np.ones(60, bool))
+    assert scores["flips_percent"] == 100.0 and scores["mpjpe_14"] > 100.0
 
 
 def test_what_is_not_counted_does_not_count():

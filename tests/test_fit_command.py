@@ -10,9 +10,10 @@ from realtime.body.smpl import load_body
 from realtime.errors import ConfigError, LoadError
 from realtime.features import FEATURE_DIM, FEATURE_VERSION
 from tests import windows  # noqa: F401  (torch on one thread)
+from training.camera import project
 from training.fit import MODEL_ID, arguments, fit
 from training.motion import load_clips
-from training.noise import first_markers, project
+from training.noise import first_markers
 from training.observe import LOOKS, Observed, save_take
 from training.staging import stage
 

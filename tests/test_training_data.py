@@ -16,13 +16,14 @@ from realtime.errors import LoadError
 from realtime.perception.box import keypoint_crop, smooth_crop
 from tests.motions import every_look, observed_take, swinging_clip
 from training.augment import MotionBank
+from training.camera import project
 from training.crops import keypoint_crops, smooth_crops
 from training.dataset import TrainingData
 from training.fit import rescale_strip
 from training.metrics import knee_flexion_deg
 from training.motion import load_clips, mirror, straighten_knees
 from training.motion_tier import MotionTier
-from training.noise import NoiseModel, first_markers, fit_markers, fit_noise, project
+from training.noise import NoiseModel, first_markers, fit_markers, fit_noise
 from training.observe import ObservedTake
 from training.reach import reach
 from training.take_tier import TakeTier

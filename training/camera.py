@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from realtime.body.rotations import axis_angle_to_matrix
+from realtime.translation import focal_length_px
 
 # A camera that looks at the front of a person who faces +z: the picture's x is the person's left, its y is down.
 FRONT = np.diag(np.array([1.0, -1.0, -1.0], np.float32))
@@ -27,12 +28,19 @@ class PinholeCamera:
 
     @property
     def focal_px(self) -> float:
-        return self.width / (2.0 * np.tan(np.radians(self.fov_deg) / 2.0))
+        return focal_length_px(self.width, self.fov_deg)
 
     def project(self, points_cam: np.ndarray) -> np.ndarray:
         """(…, 3) metres in the camera frame → (…, 2) pixels."""
         centre = np.array([self.width / 2.0, self.height / 2.0])
         return points_cam[..., :2] / np.maximum(points_cam[..., 2:], 1e-3) * self.focal_px + centre
+
+
+def project(points_cam: np.ndarray, image_size: np.ndarray, fov_deg: np.ndarray | float) -> np.ndarray:
+    """(…, K, 3) metres, image_size (…, 2), fov (…) → (…, K, 2) pixels."""
+    focal = image_size[..., 0] / (2.0 * np.tan(np.radians(fov_deg) / 2.0))
+    flat = points_cam[..., :2] / np.maximum(points_cam[..., 2:], 0.1)
+    return flat * np.asarray(focal)[..., None, None] + image_size[..., None, :] / 2.0
 
 
 def random_rotation(rng: np.random.Generator, azimuth_rad: float) -> np.ndarray:

@@ -10,9 +10,10 @@ from realtime.features import virtual_camera
 from realtime.perception.look import LANDMARKS, SWAPPED
 from training.augment import MotionBank
 from training.batch import BOX_TAU_S, Batch, Windows, make_batch, no_appearance
+from training.camera import project
 from training.crops import smooth_crops
 from training.motion import FPS
-from training.noise import LEFT_HIP, RIGHT_HIP, NoiseModel, project
+from training.noise import LEFT_HIP, RIGHT_HIP, NoiseModel
 from training.pace import MAX_AHEAD_FRAMES, frame_times, random_stride
 from training.reach import reach_out
 from training.staging import random_betas, random_setting

@@ -19,6 +19,7 @@ import numpy as np
 from realtime.body.skeleton import BLAZEPOSE_NAMES, JOINT_NAMES
 from realtime.body.smpl import load_body
 from realtime.features import virtual_camera
+from training.camera import project
 from training.crops import keypoint_crops
 from training.observe import LOOKS, ObservedTake, load_takes
 
@@ -145,13 +146,6 @@ def world_truth(markers: Markers, take: ObservedTake, crops: np.ndarray) -> np.n
     R_cam_ray, _ = virtual_camera(crops, np.broadcast_to(take.image_size, (len(crops), 2)), take.fov_deg)
     centred = placed - placed[:, [LEFT_HIP, RIGHT_HIP]].mean(axis=1, keepdims=True)
     return centred @ R_cam_ray
-
-
-def project(points_cam: np.ndarray, image_size: np.ndarray, fov_deg: np.ndarray | float) -> np.ndarray:
-    """(…, K, 3) metres, image_size (…, 2), fov (…) → (…, K, 2) pixels."""
-    focal = image_size[..., 0] / (2.0 * np.tan(np.radians(fov_deg) / 2.0))
-    flat = points_cam[..., :2] / np.maximum(points_cam[..., 2:], 0.1)
-    return flat * np.asarray(focal)[..., None, None] + image_size[..., None, :] / 2.0
 
 
 def fit_noise(takes: list[ObservedTake], markers: Markers) -> NoiseModel:

@@ -22,6 +22,8 @@ from realtime.perception.blazepose import BlazePose
 from realtime.perception.look import LANDMARKS, SIZE, Look
 from realtime.perception.mirror import Alternation, merge
 from realtime.perception.region import Region
+from realtime.translation import focal_length_px
+from training.camera import project
 from training.metrics import LIMB_JOINTS, LIMB_LANDMARKS
 from training.motion import FPS
 from training.staging import Take
@@ -166,7 +168,7 @@ class ObservedTake:
 
     @property
     def focal_px(self) -> float:
-        return float(self.image_size[0] / (2.0 * np.tan(np.radians(self.fov_deg) / 2.0)))
+        return focal_length_px(float(self.image_size[0]), self.fov_deg)
 
     @property
     def stride(self) -> float:
@@ -206,9 +208,7 @@ def load_take(file: Path, body: Body) -> ObservedTake:
 
 def astray(arrays: dict[str, np.ndarray], limbs: np.ndarray) -> np.ndarray:
     """(T,) bool: the plain look's limbs lie elsewhere than the true ones, (T, 12, 3) metres in the camera frame."""
-    size = arrays["image_size"]
-    focal = size[0] / (2.0 * np.tan(np.radians(arrays["fov_deg"]) / 2.0))
-    true = limbs[..., :2] / np.maximum(limbs[..., 2:], 0.1) * focal + size / 2.0
+    true = project(limbs, arrays["image_size"], arrays["fov_deg"])
     apart = np.linalg.norm(arrays["landmarks_px"][:, 0, LIMB_LANDMARKS] - true, axis=-1)
     diagonal = np.linalg.norm(np.ptp(true, axis=1), axis=-1)
     return np.median(apart, axis=1) > ASTRAY * diagonal

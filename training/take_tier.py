@@ -9,8 +9,9 @@ import numpy as np
 from realtime.features import APPEARANCE_DIM, NOMINAL_DT_S
 from realtime.perception.look import LANDMARKS, SWAPPED
 from training.batch import Batch, Windows, make_batch
+from training.camera import project
 from training.motion import FPS, SWAP_SIDES, mirror
-from training.noise import Markers, project
+from training.noise import Markers
 from training.observe import LOOKS, ObservedTake, appearance_path
 from training.pace import MAX_AHEAD_FRAMES, frame_times, random_stride
 
