@@ -43,7 +43,7 @@ from realtime.body.smpl import Body, load_body
 from realtime.config import Config
 from realtime.errors import HmmrLiveError, LoadError
 from realtime.estimator import Estimator, parse_horizons
-from realtime.perception import make_perception
+from realtime.perception import check_appearance, make_perception
 from realtime.perception.tracking import Tracker
 from realtime.view import perceive
 
@@ -64,6 +64,7 @@ def whole_frame(engine: Engine, body: Body, pictures: list[np.ndarray]) -> Calla
     """The live path without camera and bus, one picture per call."""
     config = Config()
     perception, tracker = make_perception(config), Tracker(config.perception)
+    check_appearance(perception, engine)
     estimator, numbers = Estimator(engine, body, config), itertools.count(1)
 
     def frame() -> object:

@@ -61,7 +61,7 @@ def make_gate(clips: Sequence[Path], out: Path, frames: int = FRAMES) -> Gate:
     from realtime.config import Config
     from realtime.estimator import Estimator
     from realtime.features import FEATURE_VERSION
-    from realtime.perception import make_perception
+    from realtime.perception import check_appearance, make_perception
     from realtime.perception.tracking import Tracker
     from realtime.view import View
 
@@ -73,6 +73,7 @@ def make_gate(clips: Sequence[Path], out: Path, frames: int = FRAMES) -> Gate:
         feed = EveryFrameClip(clip.name, clip)
         feed.start()
         view = View(feed, make_perception(config), Tracker(config.perception))
+        check_appearance(view.perception, recorder)
         estimator = Estimator(recorder, body, config)
         while len(recorder.features) < wanted and (seen := view.next(0.0)) is not None:
             frame, observation = seen

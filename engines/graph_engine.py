@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engines.graph_file import GraphInfo, graph_info
+from engines.graph_file import DIGITS, GraphInfo, graph_info
 from engines.runner import Runner
 from engines.runtime import EngineOutput
 from realtime.errors import LoadError
@@ -56,6 +56,7 @@ class GraphEngine:
         self.feature_dim = info.feature_dim
         self.receptive_field = info.receptive_field
         self.delay = info.delay
+        self.appearance = info.appearance
         self.horizon_ms = info.horizon_ms
         self._check_graph()
         self._is_window = info.form == "window"
@@ -151,6 +152,7 @@ class GraphEngine:
             "feature_version": info.feature_version,
             "receptive_field": self.receptive_field,
             "delay": self.delay,
+            "appearance": None if self.appearance is None else self.appearance[:DIGITS],
             "horizon_ms": self.horizon_ms,
             "parameters": info.parameters,
             **({"chosen": self.chosen} if self.chosen else {}),

@@ -17,6 +17,7 @@ from realtime.errors import LoadError
 FORMAT = "hmmr-live graph 1"
 APPEARANCE_FORMAT = "hmmr-live appearance 1"  # of the appearance encoder's files, weights and graph
 MAP_SHAPE = (144, 8, 8)  # channels, rows, columns of what it takes: `map` of BlazePose's landmark graph
+DIGITS = 16  # of a sha256, where it is shown
 FORMS = ("step", "window")
 PRECISIONS = ("fp32", "fp16", "int8")
 HORIZONS = "horizons"  # name of the one symbolic dimension
@@ -42,6 +43,7 @@ class GraphInfo:
     feature_dim: int  # F
     receptive_field: int  # frames
     delay: int = 0  # frames of look-ahead; files from before there was one do not tell it
+    appearance: str | None = None  # NetworkConfig's; files from before do not tell it: None
     horizon_ms: float
     width: int  # D
     parameters: int
@@ -54,6 +56,8 @@ class GraphInfo:
         """As ONNX metadata_props."""
         texts = {"format": FORMAT}
         for name, value in asdict(self).items():
+            if value is None:
+                continue
             texts[name] = json.dumps(value) if name in ("joint_names", "parity") else str(value)
         return texts
 
@@ -73,7 +77,7 @@ def graph_info(
         found = metadata.get("format", "none")
         raise LoadError(f"{path}: not a graph of this program (format {found!r}); {_NEXT_STEP}")
     try:
-        known = {"delay": "0", **metadata}
+        known = {"delay": "0", "appearance": None, **metadata}
         values: dict[str, Any] = {item.name: known[item.name] for item in fields(GraphInfo)}
         for name in ("feature_version", "feature_dim", "receptive_field", "delay", "width", "parameters"):
             values[name] = int(values[name])

@@ -34,6 +34,7 @@ def info_of(model: HMMRLive, form: str, precision: str) -> GraphInfo:
         feature_dim=config.feature_dim,
         receptive_field=config.receptive_field,
         delay=config.delay,
+        appearance=config.appearance,
         horizon_ms=float(config.horizon_ms),
         width=config.width,
         parameters=sum(parameter.numel() for parameter in model.parameters()),

@@ -38,6 +38,9 @@ class Engine(Protocol):
     feature_dim: int  # F
     receptive_field: int  # frames
     delay: int  # frames of look-ahead: a step answers for the frame so many steps before
+    appearance: (
+        str | None
+    )  # the encoder whose features it was trained on (weights_sha256); "": none; None: not known
     horizon_ms: float  # largest |Δt| that may be asked for
 
     def prepare(self, horizons: int, body: Body | None = None) -> None:

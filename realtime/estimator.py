@@ -68,6 +68,7 @@ class Estimator:
         )
         self.delay = engine.delay
         self._engine = engine
+        self._knows_appearance = engine.appearance != ""
         self._fov_deg = config.camera.fov_deg
         pitch_deg, roll_deg = config.camera.pitch_deg, config.camera.roll_deg
         is_known = pitch_deg is not None or roll_deg is not None
@@ -154,7 +155,7 @@ class Estimator:
             self._fov_deg,
             dt_s,
             up,
-            detection.appearance,
+            detection.appearance if self._knows_appearance else None,  # else: numbers it has never seen
         )
 
     def _step(self, features: np.ndarray, answers: bool) -> None:

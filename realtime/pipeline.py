@@ -21,7 +21,7 @@ from realtime.config import Config
 from realtime.estimator import LONGEST_GAP_S, Estimator
 from realtime.messages import MessageError, PoseMessage, encode_pose
 from realtime.observation import Estimate, Frame, Observation
-from realtime.perception import make_perception
+from realtime.perception import check_appearance, make_perception
 from realtime.perception.tracking import Tracker
 from realtime.pictures import PictureSender
 from realtime.record import Recorder
@@ -96,6 +96,7 @@ class Stream:
         self.estimator = Estimator(self.engine, self.body, config)
         self.view = View(feed, make_perception(config), Tracker(config.perception))
         stack.callback(self.view.close)
+        check_appearance(self.view.perception, self.engine)
         feed.start()
         self.publisher = stack.enter_context(Publisher(config.bus_address, config.bus))
         self.supervisor = stack.enter_context(Supervisor(config, self.publisher.address))

@@ -18,11 +18,11 @@ ROOT = Path(__file__).resolve().parent.parent
 FPS = 30.0
 
 
-def write_model(path: Path, delay: int = 0) -> Path:
+def write_model(path: Path, delay: int = 0, **metadata: object) -> Path:
     """Small random weights, as a graph (.onnx) that the engine takes as it is."""
     from engine_kinds import network, write_graph  # only here: it needs torch, and other tests stream without
 
-    return write_graph(network(FEATURE_DIM, FEATURE_VERSION, delay=delay), "step", path)
+    return write_graph(network(FEATURE_DIM, FEATURE_VERSION, delay=delay), "step", path, **metadata)
 
 
 def write_clip(path: Path, frames: int, fps: float = FPS, size: tuple[int, int] = (160, 120)) -> Path:

@@ -1,5 +1,6 @@
 """The seal of a graph file: any byte that is another is found out, and nobody else minds it."""
 
+import dataclasses
 import json
 import random
 
@@ -112,5 +113,29 @@ def test_sizes_that_cannot_be_are_refused(tmp_path, damage):
     assert json.loads(metadata["joint_names"]) == ["a"]
     assert graph_info(tmp_path, metadata) == info
     assert graph_info(tmp_path, {k: v for k, v in metadata.items() if k != "delay"}).delay == 0  # older files
+    assert info.appearance is None and "appearance" not in metadata  # as in older files
     with pytest.raises(LoadError, match="damaged metadata"):
         graph_info(tmp_path, {**metadata, **damage})
+
+
+@pytest.mark.parametrize("appearance", [None, "", "ab" * 32])
+@pytest.mark.parametrize("kind", ["torch step", "onnxruntime step"])
+def test_the_encoder_that_a_network_knows_is_told_by_weights_graph_and_engine(appearance, kind, tmp_path):
+    """ "": it knows none; None: nobody knows. They are not the same, and no way on may confuse them."""
+    torch = pytest.importorskip("torch", reason='networks: pip install -e ".[torch]"')
+    from engine_kinds import make_engine, network
+
+    from engines.export import graph_info_of
+    from engines.network.checkpoint import load_checkpoint, save
+
+    torch.set_num_threads(1)
+    model = network()
+    model.config = dataclasses.replace(model.config, appearance=appearance)
+    save(model, tmp_path / "model.safetensors", {})
+    model, _ = load_checkpoint(tmp_path / "model.safetensors")
+    assert model.config.appearance == appearance
+    assert graph_info(tmp_path, graph_info_of(model, "step", {}).metadata()).appearance == appearance
+    engine = make_engine(kind, model, tmp_path)
+    assert engine.appearance == appearance
+    assert engine.describe()["appearance"] == (appearance and appearance[:16])
+    engine.close()

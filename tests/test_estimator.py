@@ -33,6 +33,7 @@ class FixedEngine:
 
     name, device, model_id = "fixed", "none", "fixed"
     feature_dim, receptive_field, delay, horizon_ms = FEATURE_DIM, 13, 0, 200.0
+    appearance = None
 
     def __init__(self):
         rng = np.random.default_rng(3)
@@ -267,15 +268,18 @@ TILTS = {(None, None): (0, 0, 0), (90.0, None): (0, 0, -1), (None, 90.0): (1, 0,
 
 
 @pytest.mark.parametrize("tilt", TILTS)
-def test_the_network_is_told_of_tilt_and_appearance_where_they_are_known(tilt):
+@pytest.mark.parametrize("appearance", [None, "0123", ""])  # "": trained without, and to be fed none
+def test_the_network_is_told_of_tilt_and_appearance_where_they_are_known(tilt, appearance):
     config, engine, z = Config(), FixedEngine(), np.arange(128, dtype=np.float32)
+    engine.appearance = appearance
     config.camera.pitch_deg, config.camera.roll_deg = tilt
     estimator, observation = Estimator(engine, BODY, config), seen()
     estimator.update(0, observation)
     estimator.update(FRAME_NS, replace(observation, detection=replace(observation.detection, appearance=z)))
     assert engine.features[1][UP] == pytest.approx(TILTS[tilt], abs=1e-6)
     assert not engine.features[0][HAS_APPEARANCE:].any()
-    assert engine.features[1][HAS_APPEARANCE:].tolist() == [1.0, *z]
+    expected = [0.0] * 129 if appearance == "" else [1.0, *z]
+    assert engine.features[1][HAS_APPEARANCE:].tolist() == expected
 
 
 def test_horizons():

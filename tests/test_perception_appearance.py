@@ -165,3 +165,13 @@ def test_what_mediapipe_gives_has_none():
     theirs = perception_of("mediapipe")
     assert theirs.process(pictures(1)[0], 0).appearance is None
     theirs.close()
+
+
+def test_it_tells_which_encoder_it_is(shipped, encoder):
+    """By the number that a network keeps of the encoder it was trained with."""
+    from engines.export import weights_sha256
+
+    pose = perception_of("blazepose", map="on", engine="onnxruntime")
+    told = pose.describe()["appearance"]
+    assert len(told) == 16 and weights_sha256(encoder).startswith(told)
+    pose.close()

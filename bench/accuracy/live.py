@@ -20,7 +20,7 @@ from realtime.body.smpl import Body
 from realtime.config import Config
 from realtime.estimator import Estimator
 from realtime.observation import Estimate, Observation
-from realtime.perception import make_perception
+from realtime.perception import Perception, check_appearance, make_perception
 from realtime.perception.mediapipe_pose import MediaPipePose
 from realtime.perception.tracking import Tracker
 from realtime.translation import OneEuro
@@ -66,22 +66,22 @@ class Eye:
 
     def __init__(self, config: Config, smoothed: bool = False) -> None:
         self._config = config
-        self._perception = SmoothedMediaPipe() if smoothed else make_perception(config)
+        self.perception = SmoothedMediaPipe() if smoothed else make_perception(config)
         self.took_ms = 0.0
 
     def start(self) -> None:
         """Another video."""
-        self._perception.reset()
+        self.perception.reset()
         self._tracker = Tracker(self._config.perception)
 
     def see(self, picture: np.ndarray, t_ns: int) -> Observation:
         started_ns = time.perf_counter_ns()
-        observation = perceive(picture, t_ns, self._perception, self._tracker)
+        observation = perceive(picture, t_ns, self.perception, self._tracker)
         self.took_ms = (time.perf_counter_ns() - started_ns) / 1e6
         return observation
 
     def close(self) -> None:
-        self._perception.close()
+        self.perception.close()
 
 
 class Watcher(Protocol):
@@ -239,7 +239,7 @@ class Stream:
             key = row.perception_key(engine)
             if key not in self._eyes:
                 self._eyes[key] = Eye(row.config(engine), smoothed=row.filtered == "mediapipe")
-            self._watchers.append((row, key, make_watcher(row, engine, body)))
+            self._watchers.append((row, key, make_watcher(row, engine, body, self._eyes[key].perception)))
 
     def start(self, tilt_deg: tuple[float, float] | None = None) -> None:
         """Another video; (pitch, roll) of its camera for the rows that are told."""
@@ -266,12 +266,13 @@ class Stream:
             eye.close()
 
 
-def make_watcher(row: Row, engine: str, body: Body) -> Watcher:
-    """Raises LoadError for weights that cannot be had."""
+def make_watcher(row: Row, engine: str, body: Body, perception: Perception) -> Watcher:
+    """Raises LoadError for weights that cannot be had, or were trained on other features than the perception gives."""
     if row.kind == "world":
         return LandmarkWatcher(one_euro=row.filtered == "one-euro")
     config = row.config(engine)
     runtime = config.runtime
     loaded = load(config.model, config.engine, runtime.precision, runtime.threads, runtime.form)
+    check_appearance(perception, loaded)
     stepped = Forgetful(loaded) if row.kind == "single" else loaded
     return ModelWatcher(stepped, body, config, row.ahead_ms, row.knows_tilt)

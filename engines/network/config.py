@@ -35,6 +35,9 @@ class NetworkConfig:
     horizon_ms: float = 200.0  # largest |Δt| of fΔt (HMMR: 5 frames at 25 fps)
     dropout: float = 0.1  # in the heads, training only (HMMR: 0.5 at width 1024)
     delay: int = 0  # frames of look-ahead: with frame t it answers for frame t − delay (files without it: 0)
+    # Whose appearance features it was trained on: weights_sha256 of the encoder, "" for none of any, None: not known
+    # (files without it).
+    appearance: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("feature_dim", "width", "head_width", "blocks", "groups", "iterations"):
@@ -65,6 +68,8 @@ class NetworkConfig:
             raise ValueError(
                 f"delay must be an integer from 0 to {self.receptive_field - 1}, not {self.delay!r}"
             )
+        if self.appearance is not None and not isinstance(self.appearance, str):
+            raise ValueError(f"appearance must be a text, not {self.appearance!r}")
 
     @property
     def receptive_field(self) -> int:

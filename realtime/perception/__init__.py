@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from engines.graph_file import DIGITS
+from realtime.assets import APPEARANCE
 from realtime.config import Config
-from realtime.errors import ConfigError
+from realtime.errors import ConfigError, LoadError
 from realtime.observation import Detection
+
+if TYPE_CHECKING:
+    from engines.runtime import Engine
 
 
 class Perception(Protocol):
@@ -33,7 +38,8 @@ class Perception(Protocol):
         """Let go of models and threads; may be called twice."""
 
     def describe(self) -> dict[str, Any]:
-        """What it is, for status and summary: {"name", "version", settings that change its results}."""
+        """What it is, for status and summary: {"name", "version", settings that change its results};
+        "appearance": where it has such features, which encoder makes them."""
 
 
 def _blazepose(config: Config) -> Perception:
@@ -71,3 +77,20 @@ def make_perception(config: Config) -> Perception:
             f"--set perception.name={name}: no such perception; known: {', '.join(sorted(PERCEPTIONS))}"
         )
     return PERCEPTIONS[name](config)
+
+
+def check_appearance(perception: Perception, engine: Engine) -> None:
+    """Whether the network was trained on the appearance features that it is about to be fed.
+
+    The numbers of another encoder mean something else, and the pose would be wrong with nobody the wiser. Perceptions
+    without such features, and models from before they told their encoder, pass. Raises LoadError.
+    """
+    given, known = perception.describe().get("appearance"), engine.appearance
+    if given is None or not known:  # of a model that knows none, the estimator keeps them away
+        return
+    if given != known[: len(given)] or not given:
+        raise LoadError(
+            f"model {engine.model_id} was trained with appearance encoder {known[:DIGITS]}, "
+            f"assets/{APPEARANCE} is {given or 'another one'}\n"
+            f"put the right assets/{APPEARANCE} there, or go by landmarks alone: --set perception.map=off"
+        )

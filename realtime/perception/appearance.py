@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 
-from engines.graph_file import APPEARANCE_FORMAT, MAP_SHAPE
+from engines.graph_file import APPEARANCE_FORMAT, DIGITS, MAP_SHAPE
 from realtime.assets import APPEARANCE, is_shipped
 from realtime.config import PerceptionConfig
 from realtime.perception.graphs import load_graph
@@ -29,7 +29,7 @@ class AppearanceNetwork:
     @property
     def source(self) -> str:
         """Which encoder it is: the digest of its weights, shortened."""
-        return self._runner.metadata.get("weights_sha256", "")[:16]
+        return self._runner.metadata.get("weights_sha256", "")[:DIGITS]
 
     def close(self) -> None:
         """May be called twice."""
