@@ -139,9 +139,9 @@ def test_one_run_prints_and_writes_everything(tmp_path, capsys):
         late,
         "--quick",
         "--takes",
-        3,
+        2,
         "--frames",
-        45,
+        32,
     ]
     arguments += [
         "--rate-takes",
