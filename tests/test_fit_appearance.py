@@ -1,5 +1,7 @@
 """The appearance encoder's training as a whole, on a few takes and steps."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from engines.network.appearance import AppearanceEncoder, load_appearance
 from engines.network.config import NetworkConfig
 from engines.network.model import HMMRLive
+from engines.onnxruntime_runner import read_metadata
 from realtime.body.smpl import load_body
 from realtime.features import FEATURE_DIM, FEATURE_VERSION
 from tests.motions import observed_take, swinging_clip
@@ -49,6 +52,8 @@ def test_it_learns_from_one_half_and_describes_the_other(folder, tmp_path, monke
         expected = encoder(maps[11]).numpy()  # what the shipped, rounded encoder makes of it
     assert np.allclose(z[11], expected, atol=2e-3 * np.abs(expected).max())
     assert np.isnan(z[3]).all() and np.isfinite(z[4]).all()
+    told = json.loads((folder / "appearance.json").read_text())["weights_sha256"]
+    assert told == read_metadata(out.with_suffix(".onnx"))["weights_sha256"]
 
 
 def test_bringing_z_to_deviation_1_changes_nothing_that_is_read_from_it():

@@ -1,20 +1,31 @@
 """python -m training.fit as a whole, on a few takes and a few steps: files that the live path can load."""
 
+import shutil
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
+from engines import load
+from engines.export import weights_sha256
+from engines.graph_file import graph_info
+from engines.network.appearance import AppearanceEncoder
 from engines.network.checkpoint import load_checkpoint
+from engines.onnxruntime_runner import read_metadata
 from realtime.assets import ASSETS
 from realtime.body.kinematics import forward_kinematics
 from realtime.body.smpl import load_body
 from realtime.errors import ConfigError, LoadError
 from realtime.features import FEATURE_DIM, FEATURE_VERSION
 from tests import windows  # noqa: F401  (torch on one thread)
+from training.appearance_features import MADE_BY, encoder_of
 from training.camera import project
 from training.fit import MODEL_ID, arguments, fit
+from training.fit_appearance import describe_takes
 from training.motion import load_clips
 from training.noise import first_markers
-from training.observe import LOOKS, Observed, save_take
+from training.observe import LOOKS, Observed, save_take, take_path
 from training.staging import stage
 
 TAKES = 6
@@ -71,10 +82,18 @@ def _options(data, tmp_path, *more):
     )
 
 
+def told(folder):
+    """By the graph that was made of the weights."""
+    return graph_info(folder / "model.onnx", read_metadata(folder / "model.onnx"))
+
+
 def test_a_few_steps_give_weights_a_graph_and_a_table(data, tmp_path, capsys):
     fit(_options(data, tmp_path))
     model, provenance = load_checkpoint(tmp_path / "model.safetensors", FEATURE_VERSION, FEATURE_DIM)
     assert model.config.model_id == MODEL_ID and model.config.delay == 0
+    assert (
+        model.config.appearance == told(tmp_path).appearance == ""
+    )  # beside no take lie appearance features
     assert provenance["steps"] == "2" and provenance["rendered_takes"] == str(TAKES - 1)
     assert (tmp_path / "model.onnx").stat().st_size > 100_000
     rows = (tmp_path / "work" / "validation.csv").read_text().splitlines()
@@ -90,10 +109,42 @@ def test_look_ahead_starts_from_given_weights(data, tmp_path):
     start = ASSETS / "model.safetensors"
     fit(_options(data, tmp_path, "--init", str(start), "--delay", "6"))
     before, _ = load_checkpoint(start)
-    after, _ = load_checkpoint(tmp_path / "model.safetensors")
-    assert after.config.delay == 6
+    after, provenance = load_checkpoint(tmp_path / "model.safetensors")
+    assert before.config.delay == 0 and after.config.delay == told(tmp_path).delay == 6
+    assert provenance["steps"] == "2"
+    engine = load(str(tmp_path / "model.onnx"), "onnxruntime")
+    assert engine.delay == 6 and engine.model_id == MODEL_ID
+    engine.close()
     # The statistics of its features are kept, not measured anew (they are vectors: not rounded to fp16).
     assert bool((after.embed.mean == before.embed.mean).all())
+
+
+def test_the_weights_tell_whose_appearance_features_they_learned(data, tmp_path, capsys):
+    takes = tmp_path / "takes"
+    shutil.copytree(data, takes)
+    torch.manual_seed(0)
+    encoder = AppearanceEncoder().half().float().eval()
+    described = [SimpleNamespace(path=take_path(takes, k), detected=np.ones(90, bool)) for k in (1, 3)]
+    describe_takes(encoder, described)
+    observed = ("--observed", str(takes))
+    fit(_options(data, tmp_path, *observed))
+    expected = weights_sha256(encoder)
+    model, _ = load_checkpoint(tmp_path / "model.safetensors")
+    assert model.config.appearance == told(tmp_path).appearance == expected
+    # They are not forgotten where training goes on without, and replaced where it goes on with others.
+    start = tmp_path / "start.safetensors"
+    (tmp_path / "model.safetensors").rename(start)
+    again = ("--init", str(start), "--delay", "2", "--work")
+    fit(_options(data, tmp_path, *again, str(tmp_path / "without")))
+    assert (told(tmp_path).appearance, told(tmp_path).delay) == (expected, 2)
+    describe_takes(AppearanceEncoder().eval(), described)
+    capsys.readouterr()
+    fit(_options(data, tmp_path, *observed, *again, str(tmp_path / "other")))
+    assert told(tmp_path).appearance == encoder_of(described) != expected
+    assert f"of appearance encoder {expected[:16]}; now" in capsys.readouterr().out
+    (takes / MADE_BY).unlink()
+    with pytest.raises(LoadError, match="which encoder made them"):
+        fit(_options(data, tmp_path, *observed))
 
 
 def test_a_loss_that_nobody_knows_is_refused_before_anything_is_done(data, tmp_path):

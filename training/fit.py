@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from engines.export import export
+from engines.graph_file import DIGITS
 from engines.network.appearance import load_appearance
 from engines.network.checkpoint import load_checkpoint, save
 from engines.network.config import NetworkConfig
@@ -27,6 +28,7 @@ from realtime.assets import ASSETS
 from realtime.body.smpl import Body, load_body
 from realtime.errors import ConfigError, HmmrLiveError
 from realtime.features import FEATURE_DIM, FEATURE_VERSION
+from training.appearance_features import encoder_of
 from training.augment import MotionBank
 from training.budget import Budget
 from training.dataset import Tier, TrainingData
@@ -78,6 +80,16 @@ def build_model(options: argparse.Namespace) -> HMMRLive:
     return model
 
 
+def tell_encoder(model: HMMRLive, appearance: str, init: Path | None) -> None:
+    """Into its configuration: whose appearance features it knows. Without any in the data, --init's remain."""
+    before = model.config.appearance if init is not None else ""
+    if appearance and before not in ("", None, appearance):
+        print(
+            f"{init}: of appearance encoder {str(before)[:DIGITS]}; now it learns {appearance[:DIGITS]}'s features"
+        )
+    model.config = dataclasses.replace(model.config, appearance=appearance or before)
+
+
 def set_statistics(model: HMMRLive, features: torch.Tensor) -> None:
     """Mean and deviation of every feature, (N, F)."""
     model.embed.mean.copy_(features.mean(dim=0))
@@ -111,6 +123,7 @@ class Data:
     validation: Validation | None
     markers: Markers
     described: dict[str, str]
+    appearance: str  # weights_sha256 of the encoder of its appearance features; "": it has none
 
 
 def prepare_data(options: argparse.Namespace, body: Body) -> Data:
@@ -125,7 +138,7 @@ def prepare_data(options: argparse.Namespace, body: Body) -> Data:
     motion = MotionTier(body, MotionBank(clips), fit_noise(kept, markers), options.frames, generator)
     rendered = TakeTier(kept, markers, options.frames, generator)
     described = {"clips": str(len(clips)), "rendered_takes": str(len(kept))}
-    video_share = 0.0
+    video_share, videos = 0.0, []
     tiers: list[tuple[Tier, float]] = []
     if options.videos is not None:
         observe_videos(options.videos, options.observed_videos, options.seed)
@@ -134,6 +147,7 @@ def prepare_data(options: argparse.Namespace, body: Body) -> Data:
         video_share = options.video_share
         tiers.append((VideoTier(videos, options.frames, generator), video_share))
         described["video_takes"] = str(len(videos))
+    appearance = encoder_of([*takes, *videos])
     shares = {motion: 1.0 - options.rendered_share, rendered: options.rendered_share}
     for tier, share in shares.items():
         share *= 1.0 - video_share
@@ -143,7 +157,7 @@ def prepare_data(options: argparse.Namespace, body: Body) -> Data:
     batches = NumberedBatches(TrainingData(tiers, options.batch), generator, options.seed)
     validation = Validation(watched, markers, options.work / VALIDATION_TABLE) if watched else None
     print(", ".join(f"{value} {name.replace('_', ' ')}" for name, value in described.items()))
-    return Data(batches, validation, markers, described)
+    return Data(batches, validation, markers, described, appearance)
 
 
 def _describe(videos: list[ObservedTake]) -> None:
@@ -165,6 +179,7 @@ def fit(options: argparse.Namespace) -> None:
     body = load_body(None)
     model = build_model(options)
     data = prepare_data(options, body)
+    tell_encoder(model, data.appearance, options.init)
     loss = WindowLoss(body, data.markers, weights, options.delay, mixed).to(device)
     run: dict[str, Any] = {
         "config": dataclasses.asdict(model.config),

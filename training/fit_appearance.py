@@ -27,6 +27,7 @@ from engines.network.model import HMMRLive
 from realtime.body.smpl import Body, load_body
 from realtime.errors import HmmrLiveError
 from realtime.features import APPEARANCE, FEATURE_DIM, FEATURE_VERSION, HAS_APPEARANCE, UP
+from training.appearance_features import name_encoder
 from training.batch import Batch
 from training.losses import WindowLoss
 from training.metrics import LIMB_JOINTS, mpjpe_mm, pa_mpjpe_mm
@@ -178,7 +179,8 @@ def _watch(model: HMMRLive, encoder: AppearanceEncoder, frames: _Frames, loss: W
 
 @torch.no_grad()
 def describe_takes(encoder: AppearanceEncoder, takes: list[ObservedTake]) -> None:
-    """Write z (T, 2, 128) float16 beside every take; nan where nobody was found."""
+    """Write z (T, 2, 128) float16 beside every take, nan where nobody was found, and which encoder that was."""
+    name_encoder(encoder, (take.path.parent for take in takes))
     for take in tqdm(takes, unit="take", mininterval=5.0):
         maps = torch.from_numpy(np.load(map_path(take.path))).float()
         z = encoder(maps.flatten(0, 1)).unflatten(0, maps.shape[:2]).numpy().astype(np.float16)
