@@ -102,11 +102,9 @@ def test_windows_carry_appearance_where_it_was_worked_out_and_up_where_it_is_kno
     assert np.all((length < 1e-6) | (np.abs(length - 1) < 1e-5)) and 0.2 < (length > 0.5).mean() < 0.8
 
 
-def test_a_mirrored_window_is_the_window_of_the_mirrored_take(body):
-    """The mean over many windows of what the camera sees of left and right is the same: no side is favoured."""
+def test_what_was_seen_perfectly_lies_on_the_truth_in_the_mirror_too(body):
     tier = TakeTier([observed_take(body)], first_markers(), 8, np.random.default_rng(0))
     batch = tier.windows(200)
-    # Everything was seen perfectly, so seen and true agree however the window was turned.
     image = batch.features[..., :66].reshape(200, 8, 33, 2)
     seen = batch.features[..., 165:198] > 0
     apart = np.linalg.norm(image - batch.landmarks, axis=-1)[seen]
