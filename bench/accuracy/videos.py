@@ -17,7 +17,7 @@ from realtime.body.smpl import Body
 from realtime.errors import SourceError
 from realtime.observation import Observation
 from realtime.perception.box import VISIBLE
-from realtime.translation import focal_length_px
+from training.camera import project
 from training.metrics import LIMBS, flips, points_of_landmarks
 
 LANDMARKS = "landmarks"
@@ -89,9 +89,7 @@ def judge(track: Track, seen: list[Observation], fov_deg: float) -> dict[str, An
     detections = [d for i in ok if (d := seen[i].detection) is not None]
     width, height = seen[ok[0]].image_size
     there = track.body.joints[ok] + track.body.trans[ok][:, None]
-    joints_px = (
-        there[..., :2] / there[..., 2:] * focal_length_px(width, fov_deg) + np.array((width, height)) / 2
-    )
+    joints_px = project(there, np.array((width, height)), fov_deg)
     percent = reprojection_percent(
         joints_px,
         np.stack([d.landmarks_px for d in detections]),
