@@ -228,3 +228,37 @@ def test_a_crop_that_is_none_costs_one_frame(tmp_path):
         estimates, _ = run(estimator, [(i * FRAME_NS, frame) for i, frame in enumerate(frames)])
     assert [i for i, one in enumerate(estimates) if one.state == "held"] == [12]
     assert estimator.not_finite == 1
+
+
+class Listening:
+    """An engine that keeps what it is fed."""
+
+    def __init__(self, engine):
+        self._engine, self.fed = engine, []
+
+    def __getattr__(self, name):
+        return getattr(self._engine, name)
+
+    def step(self, features, *arguments):
+        self.fed.append(features.copy())
+        return self._engine.step(features, *arguments)
+
+
+@pytest.mark.parametrize("delay", [1, 6])
+@torch.inference_mode()
+def test_training_knows_the_end_of_a_stream_as_it_is_here(delay, tmp_path):
+    """The φ that are stepped, bit by bit, and what the frames that waited are answered."""
+    from training.losses import with_ends
+
+    frames = [((number + 1) * FRAME_NS, seen(np.random.default_rng(number), number)) for number in range(18)]
+    model = network(FEATURE_DIM, FEATURE_VERSION, delay=delay)
+    engine = Listening(make_engine("torch step", model, tmp_path))
+    estimates, _ = run(Estimator(engine, BODY, plainly()), frames)
+    assert len(engine.fed) == 18 + delay
+    # What would have come after, training knows: it must not look.
+    window = np.concatenate((engine.fed[:18], np.random.default_rng(0).normal(size=(delay, FEATURE_DIM))))
+    given = with_ends(torch.from_numpy(window.astype(np.float32))[None], delay)
+    assert np.array_equal(given[0].numpy(), np.stack(engine.fed))
+    _, pose, _ = model.decode(model(given).theta6d[0, delay:])
+    for number, (estimate, (_, observation)) in enumerate(zip(estimates, frames, strict=True)):
+        assert np.abs(ray_pose(estimate, observation.crop) - pose[number].numpy()).max() < 1e-4, number

@@ -82,6 +82,28 @@ def test_the_truth_costs_nothing(body, delay):
     assert float(wrong.parts["points"]) > 1.0 and float(wrong.parts["keypoints"]) > 0.1
 
 
+def test_in_every_fourth_window_the_stream_ends_and_nothing_else_changes(body):
+    fed = []
+
+    class Watched(_Oracle):
+        def __call__(self, features):
+            fed.append(features)
+            return super().__call__(features)
+
+    batch = random_batch(_loss(body), windows=6)
+    given = batch["features"].clone()
+    weights = with_settings(LossWeights(), ["dynamics=0", "hallucinated=0"])
+    for delay in (0, 3):
+        result = _loss(body, weights=weights, delay=delay)(Watched(batch, delay), batch)
+        assert float(result.parts["points"]) < 0.03  # frames where they belong, whatever comes after them
+    assert torch.equal(fed[0], given) and torch.equal(batch["features"], given)
+    for row in range(6):
+        expected = given[row].clone()
+        if row in (0, 4):
+            expected[5:] = given[row, 4]  # of 8 frames the last 3 never came
+        assert torch.equal(fed[1][row], expected)
+
+
 def test_a_single_frame_is_read_as_in_a_window(body):
     loss, model = _loss(body), small_network()
     batch = random_batch(loss)

@@ -37,6 +37,7 @@ from training.truth import DYNAMICS_EVERY, Truth
 
 # Neighbouring frames say nearly the same: these losses read only every so many.
 REPROJECTED_AHEAD_EVERY, HALLUCINATED_EVERY, PRIOR_EVERY = 4, 4, 12
+ENDS_EVERY = 4  # windows; rows of a tier are drawn alike, so any will do
 STRIDES = (1, 2)  # frames over which velocity and acceleration are taken
 JOINTS, MARKERS = slice(0, 24), slice(24, 57)  # of the points
 
@@ -52,6 +53,20 @@ _ROTATION_WEIGHT = {
 }
 
 
+def with_ends(features: Tensor, delay: int) -> Tensor:
+    """φ (B, T, F) as a network with look-ahead is fed it: in every so many windows nothing comes after frame T − delay.
+
+    The frames that still wait are then answered as realtime/estimator.py does it: by the last φ again, unchanged,
+    `delay` times. Steps and answers stay as many: T, and those of the first T − delay frames.
+    """
+    if not delay:
+        return features
+    features = features.clone()
+    last = features.shape[1] - delay - 1
+    features[::ENDS_EVERY, last + 1 :] = features[::ENDS_EVERY, last : last + 1]
+    return features
+
+
 class LossResult(NamedTuple):
     total: Tensor
     parts: dict[str, Tensor]  # weighted, detached; they add up to the total
@@ -63,8 +78,8 @@ class WindowLoss(nn.Module):
     """loss(model, batch of tensors, prior or None) → LossResult.
 
     delay: frames that the network's answer comes late (NetworkConfig.delay): at step t it is held against frame
-    t − delay, and the first steps against nothing. mixed: the network's products in bfloat16, where the loss, the
-    rotations and the body stay in float32.
+    t − delay, and the first steps against nothing; `with_ends` says what it is fed. mixed: the network's products in
+    bfloat16, where the loss, the rotations and the body stay in float32.
     """
 
     def __init__(
@@ -92,7 +107,8 @@ class WindowLoss(nn.Module):
         self, model: HMMRLive, batch: dict[str, Tensor], prior: FactorisedPrior | None = None
     ) -> LossResult:
         with self._autocast(batch["features"]):
-            out = ClipOutput(*(part.float() for part in model(batch["features"])))
+            features = with_ends(batch["features"], self.delay)
+            out = ClipOutput(*(part.float() for part in model(features)))
         out = ClipOutput(*(part[:, self.delay :] for part in out))
         truth = Truth(self.points, batch, out.theta6d.shape[1])
         parts, pose, points, betas = self._single(model, out.theta6d, truth)
