@@ -37,7 +37,7 @@ from training.schedule import learning_rate
 from training.take_tier import TakeTier
 
 BATCH = 192
-PEAK_RATE, WEIGHT_DECAY = 1.0e-3, 0.02
+PEAK_RATE, WEIGHT_DECAY = 1.0e-3, 0.1
 P_BLIND = 0.3  # frames without landmarks
 HELD_BACK, WATCHED = 0.05, 512  # of the takes learned from, and how many frames of those: to watch by
 EMA_DECAY = 0.998
@@ -97,7 +97,7 @@ def learn(
     encoder = AppearanceEncoder()
     model = HMMRLive(
         NetworkConfig(
-            feature_dim=FEATURE_DIM, feature_version=FEATURE_VERSION, model_id="appearance", dropout=0.1
+            feature_dim=FEATURE_DIM, feature_version=FEATURE_VERSION, model_id="appearance", dropout=0.25
         )
     )
     _set_statistics(model, encoder, train)
@@ -191,7 +191,7 @@ def describe_takes(encoder: AppearanceEncoder, takes: list[ObservedTake]) -> Non
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--observed", type=Path, default=Path("data/observed/train"))
-    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--steps", type=int, default=2600)
     parser.add_argument("--minutes", type=float, default=1e9, help="stop and anneal within so many")
     parser.add_argument("--takes", type=int, help="learn from the first so many; default half of them")
     parser.add_argument("--seed", type=int, default=0)
