@@ -22,7 +22,7 @@ MADE = {"command": "python -m training.fit_appearance --seed 1"}
 
 def encoder(seed: int = 0) -> AppearanceEncoder:
     torch.manual_seed(seed)
-    made = AppearanceEncoder()
+    made = AppearanceEncoder().eval()
     made.mean.normal_()
     made.std.uniform_(0.5, 2.0)
     return made

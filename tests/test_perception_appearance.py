@@ -27,7 +27,7 @@ def encoder():
     from engines.network.appearance import AppearanceEncoder
 
     torch.manual_seed(0)
-    made = AppearanceEncoder().half().float()
+    made = AppearanceEncoder().half().float().eval()
     made.std.fill_(3.0)
     return made
 

@@ -216,7 +216,8 @@ def test_two_looks_as_one_batch_are_two_looks(monkeypatch):
     beside = perception_of("blazepose", mirror="both", engine="onnxruntime")
     monkeypatch.setattr(graphs, "make_runner", on_a_gpu)
     batch = perception_of("blazepose", mirror="both", engine="onnxruntime", mask=True)
-    assert made[-2:] == [("blazepose_landmarks", 2), ("blazepose_mask", 1)]
+    assert [(name, count) for name, count in made if count > 1] == [("blazepose_landmarks", 2)]
+    assert ("blazepose_mask", 1) in made
     for step, picture in enumerate(pictures(3)):
         one, other = (pose.process(picture, step * STEP_NS) for pose in (beside, batch))
         np.testing.assert_allclose(other.landmarks_px, one.landmarks_px, atol=0.05)
