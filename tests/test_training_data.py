@@ -122,7 +122,7 @@ def test_errors_last_as_long_as_they_did(body):
     noise = fit_noise([replace(take, t_s=2.0 * take.t_s)], first_markers())
     counted = replace(noise, visibility_tracks=[np.repeat(np.arange(90.0)[:, None], 33, axis=1)])
     _, _, row = counted.sample(np.arange(40.0), np.random.default_rng(1))
-    assert np.abs(np.diff(row[:, 0])).sum() == pytest.approx(39 / 2, abs=1)  # there and, at an end, back
+    assert np.abs(np.diff(row[:, 0])).sum() == pytest.approx(39 / 2, abs=2)  # there and, at an end, back
 
 
 def test_batches_have_their_truth_in_the_ray_frame(body):
