@@ -7,12 +7,14 @@ import torch
 from realtime.features import NOMINAL_DT_S
 from training.loss_terms import (
     SCALE_RANGE,
+    SOFT_M,
     acceleration_error,
     closed_form_camera,
     hallucination_error,
     nearest_frames,
     project,
     reprojection,
+    soft_distance,
     strip_size,
     velocity_error,
 )
@@ -108,3 +110,9 @@ def test_nearest_frames_by_time_not_by_count():
     index, dt_ms = nearest_frames(dt_s, torch.tensor([[190.0, -120.0, 200.0, -30.0]]))
     assert index.tolist() == [[2, 0, 3, 2]]
     assert dt_ms[0].tolist() == pytest.approx([200.0, -100.0, 1000 / 30, -1000 / 30], abs=1e-3)
+
+
+def test_soft_distance_is_square_near_zero_and_length_far_off():
+    near, far = torch.tensor([[0.001, 0.0, 0.0]]), torch.tensor([[0.0, 3.0, 4.0]])
+    assert soft_distance(near).item() == pytest.approx(0.001**2 / (2 * SOFT_M), rel=1e-3)
+    assert soft_distance(far).item() == pytest.approx(5.0 - SOFT_M, rel=1e-3)

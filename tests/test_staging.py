@@ -11,7 +11,16 @@ from tests.motions import observed_take, swinging_clip
 from training.augment import MotionBank
 from training.motion import FPS
 from training.noise import first_markers
-from training.observe import LOOKS, MAP_SHAPE, Observed, appearance_path, load_takes, map_path, save_take
+from training.observe import (
+    LOOKS,
+    MAP_SHAPE,
+    Observed,
+    appearance_path,
+    load_takes,
+    map_path,
+    save_take,
+    shares,
+)
 from training.pace import STRIDES, frame_times
 from training.staging import MOST_OF_DISTANCE, draw_varied_take, random_setting, stage
 from training.take_tier import TakeTier
@@ -109,3 +118,17 @@ def test_what_was_seen_perfectly_lies_on_the_truth_in_the_mirror_too(body):
     seen = batch.features[..., 165:198] > 0
     apart = np.linalg.norm(image - batch.landmarks, axis=-1)[seen]
     assert apart.max() < 1e-4
+
+
+def test_takes_that_the_perception_gets_wrong_count_less(tmp_path, body):
+    perfect = observed_take(body)
+    take = stage(swinging_clip(), 0, 90, np.random.default_rng(0))  # the same
+    rng = np.random.default_rng(1)
+    for index, noise_m in enumerate((0.0, 0.25)):
+        world = perfect.world + rng.normal(0.0, noise_m, perfect.world.shape).astype(np.float32)
+        save_take(tmp_path, index, take, replace(_seen(90), landmarks_px=perfect.landmarks_px, world=world))
+    easy, hard = load_takes(tmp_path, body)
+    assert easy.weight == 1.0 and 0.02 < hard.weight < 0.5
+    assert shares([easy, hard]) == pytest.approx(
+        [1.0 / (1.0 + hard.weight), hard.weight / (1.0 + hard.weight)]
+    )

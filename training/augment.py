@@ -23,6 +23,7 @@ ARMS = _indices("collar", "shoulder", "elbow", "wrist", "hand")
 TORSO = _indices("spine1", "spine2", "spine3", "neck", "head")
 
 # How often each kind of change is made, and how strong it is.
+P_AS_CAPTURED = 0.35  # windows that are none of what follows but mirrored or reversed
 P_OTHER_ARMS, P_OTHER_TORSO, P_OTHER_LEGS = 0.45, 0.3, 0.2
 P_POSE_PAIR = 0.2  # MVIPER: from one clip to another by the farthest pair of their poses
 PAIR_CANDIDATES, PAIR_SPREAD_FRAMES = (
@@ -72,29 +73,26 @@ class MotionBank:
         index, first = self._draw(rng, span)
         rows = _sample(self._rows[index], first + both)
         trans = _sample(self._trans[index], first + both[: len(times)])
-        for chance, joints in ((P_OTHER_ARMS, ARMS), (P_OTHER_TORSO, TORSO), (P_OTHER_LEGS, LEGS)):
-            if rng.uniform() < chance:
-                other, start = self._draw(rng, span)
-                rows[:, joints] = _sample(self._rows[other], start + both)[:, joints]
-        if rng.uniform() < P_POSE_PAIR:
-            rows = self._pose_pair(rows, both, rng)
+        as_captured = rng.uniform() < P_AS_CAPTURED
+        if not as_captured:
+            rows = self._mixed(rows, both, rng)
         rotations = rotation_6d_to_matrix(rows)
-        if rng.uniform() < P_STRAIGHT_LEGS:
-            rotations = _toward_rest(rotations, LEGS, rng.uniform(0.0, 0.35))
-        if rng.uniform() < P_ARMS_DOWN:
-            rotations = _hang_arms(rotations, rng)
-        bend = rng.normal(0.0, BEND_SD_RAD * rng.uniform(0.2, 1.2), (24, 3))
-        bend[0] = rng.normal(0.0, TILT_SD_RAD, 3)
-        bend[[10, 11, 22, 23]] *= 0.3  # toes and hands say little and bend little
-        # The root is tilted in the world (the left side), the other joints in their own frames.
-        turn = axis_angle_to_matrix(bend)
-        rotations[:, 0] = turn[0] @ rotations[:, 0]
-        rotations[:, 1:] = rotations[:, 1:] @ turn[1:]
+        if not as_captured:
+            rotations = _bent(rotations, rng)
         if rng.uniform() < P_MIRROR:
             rotations = mirror(rotations)
             trans = trans * np.array([-1.0, 1.0, 1.0], np.float32)
         count = len(times)
         return Window(rotations[:count], rotations[count:], held_near(trans), self._names[index])
+
+    def _mixed(self, rows: np.ndarray, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Limbs of other clips, or a clip that goes over into another; rows (T, 24, 6) at times (T,)."""
+        span = float(times.max())
+        for chance, joints in ((P_OTHER_ARMS, ARMS), (P_OTHER_TORSO, TORSO), (P_OTHER_LEGS, LEGS)):
+            if rng.uniform() < chance:
+                other, start = self._draw(rng, span)
+                rows[:, joints] = _sample(self._rows[other], start + times)[:, joints]
+        return self._pose_pair(rows, times, rng) if rng.uniform() < P_POSE_PAIR else rows
 
     def _pose_pair(self, rows: np.ndarray, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """One clip up to a pose A, the way to B, another clip from B on: A and B are the farthest pair of some poses
@@ -129,6 +127,22 @@ def _sample(rows: np.ndarray, times: np.ndarray) -> np.ndarray:
     low = np.minimum(folded.astype(int), last - 1)
     share = (folded - low).reshape(-1, *[1] * (rows.ndim - 1)).astype(np.float32)
     return rows[low] * (1.0 - share) + rows[low + 1] * share
+
+
+def _bent(rotations: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Straight legs, hanging arms, and a constant turn of every joint now and then. (T, 24, 3, 3)."""
+    if rng.uniform() < P_STRAIGHT_LEGS:
+        rotations = _toward_rest(rotations, LEGS, rng.uniform(0.0, 0.35))
+    if rng.uniform() < P_ARMS_DOWN:
+        rotations = _hang_arms(rotations, rng)
+    bend = rng.normal(0.0, BEND_SD_RAD * rng.uniform(0.2, 1.2), (24, 3))
+    bend[0] = rng.normal(0.0, TILT_SD_RAD, 3)
+    bend[[10, 11, 22, 23]] *= 0.3  # toes and hands say little and bend little
+    # The root is tilted in the world (the left side), the other joints in their own frames.
+    turn = axis_angle_to_matrix(bend)
+    rotations[:, 0] = turn[0] @ rotations[:, 0]
+    rotations[:, 1:] = rotations[:, 1:] @ turn[1:]
+    return rotations
 
 
 def _toward_rest(rotations: np.ndarray, joints: np.ndarray, keep: float) -> np.ndarray:

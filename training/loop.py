@@ -23,6 +23,7 @@ PEAK_RATE = 1.2e-3
 WEIGHT_DECAY = 1e-4
 EMA_DECAY = 0.999  # the weights that are shipped are a running average
 GRADIENT_LIMIT = 1.0
+DYNAMICS_SHARE = 0.3  # of the learning rate: fΔt must not shout before Φ has anything to tell it
 DISCRIMINATOR_EVERY = 2  # steps: half its cost, and it learns faster than it is needed all the same
 CHECKPOINT_EVERY = 500
 SHOWN_EVERY = 10
@@ -59,9 +60,12 @@ class Trainer:
         self.peak_rate = peak_rate
         self.device = next(model.parameters()).device
         self.average = copy.deepcopy(model).eval()
+        slow = list(model.dynamics.parameters())
+        others = [p for name, p in model.named_parameters() if not name.startswith("dynamics.")]
         self.optimiser = torch.optim.AdamW(
-            model.parameters(), lr=peak_rate, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98), fused=True
-        )
+            [{"params": others, "share": 1.0}, {"params": slow, "share": DYNAMICS_SHARE}],
+            lr=peak_rate, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98), fused=True,
+        )  # fmt: skip
         self.prior: FactorisedPrior | None = None
         if loss.weights.prior > 0:
             self.prior = FactorisedPrior().to(self.device)
@@ -115,7 +119,7 @@ class Trainer:
         """One step of the model, and every other time one of the discriminator."""
         rate = learning_rate(self.step, self.share, self.peak_rate)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
         result = self.loss(self.model, batch, self.prior)
         self.optimiser.zero_grad(set_to_none=True)

@@ -25,11 +25,11 @@ class LossWeights:
     shape_prior: float = 0.005  # β²
     # f3D, over time
     shape: float = 0.5  # HMMR's constant shape: (β_t − β_{t+1})²
-    velocity: float = 32.0  # of the points, metres per 1/30 s: keeps the stream from dragging behind …
-    acceleration: float = 48.0  # … metres per (1/30 s)²: and from trembling
+    velocity: float = 48.0  # of the points, metres per 1/30 s: keeps the stream from dragging behind …
+    acceleration: float = 24.0  # … metres per (1/30 s)²: and from trembling
     # fΔt, Δt in ±200 ms
     ahead_points: float = 16.0  # 3-D at t + Δt, metres
-    ahead_change: float = 16.0  # 3-D at t + Δt less that at t, metres: the foretold motion alone
+    ahead_change: float = 48.0  # 3-D at t + Δt less that at t, metres: the foretold motion alone
     ahead_rotations: float = 2.0
     ahead_keypoints: float = 2.0  # reprojection with the closed-form camera, L1 in half crops
     ahead_adversarial: float = 0.1

@@ -27,6 +27,7 @@ from training.loss_terms import (
     nearest_frames,
     project,
     reprojection,
+    soft_distance,
     strip_size,
     velocity_error,
 )
@@ -223,8 +224,8 @@ class WindowLoss(nn.Module):
         true_ahead, true_now = truth.points_ahead(every), truth.points[:, some]
         there = self.points(ahead, betas)
         return {
-            "ahead_points": distance(there - true_ahead).mean(),
-            "ahead_change": distance((there - points) - (true_ahead - true_now)).mean(),
+            "ahead_points": soft_distance(there - true_ahead).mean(),
+            "ahead_change": soft_distance((there - points) - (true_ahead - true_now)).mean(),
             "ahead_rotations": self.rotation_error(ahead, truth.ahead[:, some]),
         }
 
@@ -261,7 +262,7 @@ class WindowLoss(nn.Module):
             strip, pose, betas = (truth.in_3d(part) for part in (strip, pose.detach(), betas.detach()))
             ahead = self._foretell(model, strip, pose, truth.dt_ahead_ms[:, some])
             off = self.points(ahead, betas) - truth.points_ahead(every)
-            parts["ahead_points"] = self.weights.dynamics * distance(off).mean()
+            parts["ahead_points"] = self.weights.dynamics * soft_distance(off).mean()
         return {f"single_{name}": self.weights.hallucinated * value for name, value in parts.items()}
 
     def _plausibility(self, prior: FactorisedPrior, made_up: list[Tensor]) -> dict[str, Tensor]:

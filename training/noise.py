@@ -21,7 +21,7 @@ from realtime.body.smpl import load_body
 from realtime.features import virtual_camera
 from training.camera import project
 from training.crops import keypoint_crops
-from training.observe import LOOKS, ObservedTake, load_takes
+from training.observe import LOOKS, ObservedTake, load_takes, shares
 
 PLAIN, BOTH = LOOKS.index("plain"), LOOKS.index("both")
 LEFT_HIP, RIGHT_HIP = BLAZEPOSE_NAMES.index("left_hip"), BLAZEPOSE_NAMES.index("right_hip")
@@ -122,17 +122,18 @@ class NoiseModel:
     world_tracks: list[np.ndarray]  # (T, 33, 3) metres
     visibility_tracks: list[np.ndarray]  # (T, 33)
     strides: list[float]  # of every track: frames of the capture from one row to the next
+    chances: np.ndarray  # of every track
 
     def sample(
         self, steps: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Error tracks at `steps` (T,) frames of the capture, from a random take: image (T, 33, 2), world (T, 33, 3),
         visibility (T, 33)."""
-        index = int(rng.integers(len(self.image_tracks)))
+        index = int(rng.choice(len(self.image_tracks), p=self.chances))
         last = len(self.image_tracks[index]) - 1
         where = rng.uniform(0, last) + steps / self.strides[index]
         folded = np.abs((where + last) % (2 * last) - last).astype(int)
-        strength = rng.uniform(0.6, 1.25)
+        strength = rng.uniform(0.5, 1.1)
         return (
             strength * self.image_tracks[index][folded],
             strength * self.world_tracks[index][folded],
@@ -162,10 +163,10 @@ def fit_noise(takes: list[ObservedTake], markers: Markers) -> NoiseModel:
     A = np.concatenate(truths)
     A = np.hstack([A, np.ones((len(A), 1))])
     B = np.concatenate(seen)
+    counts = np.concatenate([np.full(len(rows), take.weight) for take, rows in zip(takes, seen, strict=True)])
+    C = (A * (100.0 * counts / counts.sum())[:, None]).T
     # Toward "as it is": the regression says only how BlazePose departs from the truth.
-    systematic = np.linalg.solve(
-        A.T @ A / len(A) * 100 + _RIDGE * np.eye(100), A.T @ (B - A[:, :99]) / len(A) * 100
-    )
+    systematic = np.linalg.solve(C @ A + _RIDGE * np.eye(100), C @ (B - A[:, :99]))
     systematic[:99] += np.eye(99)
 
     image_tracks, world_tracks, visibility_tracks = [], [], []
@@ -178,7 +179,13 @@ def fit_noise(takes: list[ObservedTake], markers: Markers) -> NoiseModel:
         world_tracks.append((world - expected).reshape(-1, 33, 3).astype(np.float32))
         visibility_tracks.append(take.visibility[rows, look])
     return NoiseModel(
-        markers, systematic, image_tracks, world_tracks, visibility_tracks, [take.stride for take in takes]
+        markers,
+        systematic,
+        image_tracks,
+        world_tracks,
+        visibility_tracks,
+        [take.stride for take in takes],
+        shares(takes),
     )
 
 

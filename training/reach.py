@@ -10,7 +10,7 @@ import numpy as np
 from realtime.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from realtime.body.skeleton import JOINT_NAMES, PARENTS
 
-P_REACH = 0.35  # of the windows
+P_REACH = 0.22  # of the windows
 P_TOWARD = 0.65  # of the reaches: toward the camera rather than away
 CONE_SD_RAD = np.radians(25.0)  # about the line of sight
 # First joint of the limb → its bone in the T-pose; the joint after it is straightened on the way.

@@ -12,7 +12,7 @@ from training.batch import Batch, Windows, make_batch
 from training.camera import project
 from training.motion import FPS, SWAP_SIDES, mirror
 from training.noise import Markers
-from training.observe import LOOKS, ObservedTake, appearance_path
+from training.observe import LOOKS, ObservedTake, appearance_path, shares
 from training.pace import MAX_AHEAD_FRAMES, frame_times, random_stride
 
 LEAST_SEEN = 40  # frames of a take in which somebody was found
@@ -47,6 +47,7 @@ class TakeTier:
     ) -> None:
         self._frames, self._rng = frames, rng
         self._takes = [_keep(take, markers) for take in takes if take.detected.sum() >= LEAST_SEEN]
+        self._chances = shares([kept.take for kept in self._takes])
 
     def windows(self, count: int) -> Batch:
         parts = [self._window() for _ in range(count)]
@@ -56,7 +57,7 @@ class TakeTier:
 
     def _window(self) -> dict[str, np.ndarray]:
         rng, frames = self._rng, self._frames
-        kept = self._takes[rng.integers(len(self._takes))]
+        kept = self._takes[rng.choice(len(self._takes), p=self._chances)]
         take = kept.take
         rows = self._rows(take, max(random_stride(rng), take.stride))
         way = np.diff(take.t_s[rows])  # backward in time where it is negative

@@ -24,7 +24,7 @@ from realtime.config import CameraConfig
 from realtime.errors import HmmrLiveError, LoadError, SourceError
 from realtime.observation import Detection
 from realtime.perception.tracking import may_be_same, place_of
-from training.observe import Observed, ObservedTake, Observer, appearance_path, map_path
+from training.observe import Observed, ObservedTake, Observer, appearance_path, map_path, shares
 from training.pseudo import pseudo_landmarks
 from training.take_tier import LEAST_SEEN, Kept, TakeTier
 
@@ -199,6 +199,7 @@ class VideoTier(TakeTier):
             raise LoadError(
                 f"{len(takes)} stretches of video, and nobody in view for {LEAST_SEEN} frames in any"
             )
+        self._chances = shares([kept.take for kept in self._takes])
 
 
 def _keep(take: ObservedTake, run: np.ndarray) -> Kept:
