@@ -61,7 +61,7 @@ class EngineConfig:
 
 @dataclass
 class RefineConfig:
-    steps: int = 0  # Gauss-Newton steps per frame toward the landmarks, after the network; 0: none
+    steps: int = 1  # Gauss-Newton steps per frame toward the landmarks, after the network; 0: none
 
 
 @dataclass
