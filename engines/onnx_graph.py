@@ -20,7 +20,7 @@ from engines.graph_file import HORIZONS
 from engines.graphs import ancestor_jumps, bone_matrix, path_matrix
 from engines.network.config import BETAS_SIZE, CAMERA_SIZE, POSE6D_SIZE, POSE_JOINTS, THETA6D_SIZE
 from engines.network.model import FEATURE_LIMIT, HMMRLive
-from engines.network.regressors import DynamicsHead, IterativeRegressor
+from engines.network.regressors import SLOPE, DynamicsHead, IterativeRegressor
 from engines.network.rotations import rotation_basis
 from engines.network.temporal import CACHED, FrameNorm, ResidualBlock
 from engines.onnx_builder import GraphBuilder
@@ -248,9 +248,11 @@ class _Writer:
         angle = graph.node("Mul", ratio, graph.constant(math.pi))
         parts = (ratio, graph.node("Mul", ratio, ratio), graph.node("Sin", angle), graph.node("Cos", angle))
         time = graph.node("Concat", *parts, axis=1)
-        inner = self.relu(graph.node("Add", self.matmul(head.from_time, time), known))
-        inner = self.relu(self.linear(head.hidden, inner))
-        vectors = graph.node("Mul", self.linear(head.out, inner), ratio)
+        inner = graph.node("Add", self.matmul(head.from_time, time), known)
+        inner = self.linear(head.hidden, graph.node("LeakyRelu", inner, alpha=SLOPE))
+        vectors = self.linear(head.out, graph.node("LeakyRelu", inner, alpha=SLOPE))
+        vectors = graph.node("Add", vectors, self.matmul(head.direct, strip))
+        vectors = graph.node("Mul", vectors, ratio)
         relative = self.rotations(graph.reshape(vectors, -1, POSE_JOINTS, 3))
         graph.node("MatMul", pose, relative, name="ahead")
 

@@ -88,7 +88,7 @@ def test_what_is_computed_in_which_type(kind, shipped):
     assert matrices & {TensorProto.INT8, TensorProto.UINT8} == ({int8[kind]} if kind in int8 else set())
 
 
-@pytest.mark.parametrize(("target", "count"), [("tensorrt", 14), ("onnxruntime", 11)])
+@pytest.mark.parametrize(("target", "count"), [("tensorrt", 15), ("onnxruntime", 12)])
 def test_int8_weights_are_within_half_a_step(target, count, shipped):
     """For ONNX Runtime the hallucinator's three stay as they are."""
     proto = onnx.load(str(shipped["int8", target][0]))

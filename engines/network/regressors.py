@@ -12,6 +12,7 @@ from engines.network.config import POSE6D_SIZE, POSE_JOINTS, THETA6D_SIZE, Netwo
 from engines.network.rotations import matrix_to_rotation6d, rotation_basis, rotation_vector_to_matrix
 
 TIME_EMBEDDING = 4
+SLOPE = 0.1  # of fΔt's hidden units below zero
 
 
 def rest_theta6d() -> Tensor:
@@ -82,6 +83,10 @@ class DynamicsHead(Head):
     re-learns the static pose and errs more than holding the last one (relative: 5 % less than holding).
     HMMR iterates thrice because its output starts far from the answer; a relative rotation starts beside it,
     so one pass is made and the time goes into more horizons.
+
+    Before Φ tells it of motion, all that the head can say is noise, and the cheapest way to say nothing is to silence
+    its units: plain ReLUs were all dead after a hundred steps, and Φ never learned what nobody asked for. So units
+    leak, and a linear way past them, zero at first, hands Φ its share of the error from the first step.
     """
 
     basis: Tensor
@@ -97,6 +102,8 @@ class DynamicsHead(Head):
         initialise_split_layer(self.from_strip, self.from_pose, self.from_time)
         nn.init.xavier_uniform_(self.out.weight, gain=0.01)
         nn.init.zeros_(self.out.bias)
+        self.direct = nn.Linear(config.width, POSE_JOINTS * 3, bias=False)
+        nn.init.zeros_(self.direct.weight)
         self.register_buffer("basis", rotation_basis(), persistent=False)
 
     def relative(self, movie_strip: Tensor, pose_matrix: Tensor, dt_ms: Tensor) -> Tensor:
@@ -107,8 +114,9 @@ class DynamicsHead(Head):
         # Leading shapes broadcast: Φ and pose are taken in once, however many horizons are asked for.
         pose6d = matrix_to_rotation6d(pose_matrix).flatten(-2)
         inner = self.from_strip(movie_strip) + self.from_pose(pose6d) + self.from_time(time)
-        inner = self.hidden(self.drop(torch.relu(inner)))
-        return (self.out(self.drop(torch.relu(inner))) * ratio).unflatten(-1, (POSE_JOINTS, 3))
+        inner = self.hidden(self.drop(F.leaky_relu(inner, SLOPE)))
+        vectors = self.out(self.drop(F.leaky_relu(inner, SLOPE))) + self.direct(movie_strip)
+        return (vectors * ratio).unflatten(-1, (POSE_JOINTS, 3))
 
     def forward(self, movie_strip: Tensor, pose_matrix: Tensor, dt_ms: Tensor) -> Tensor:
         """Φ (…, D), rotations now (…, 24, 3, 3), Δt (…) in ms → rotations at t + Δt (…, 24, 3, 3).
