@@ -310,3 +310,20 @@ def test_dropout_acts_in_training_only(dropout):
 def test_impossible_sizes_are_refused_by_name(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         NetworkConfig(**{"feature_dim": 8, "feature_version": 1, "model_id": "m", **change})
+
+
+def test_a_silenced_dynamics_head_still_hears_the_error():
+    """With every hidden unit far below zero, Φ and the head's weights still get their share of the gradient."""
+    torch.manual_seed(0)
+    model = network()
+    model.dynamics.hidden.bias.data.fill_(-50.0)
+    strip = torch.randn(3, model.config.width, requires_grad=True)
+    pose = torch.eye(3).expand(3, 24, 3, 3)
+    vectors = model.dynamics.relative(strip, pose, torch.full((3,), 100.0))
+    (vectors - 0.1).square().sum().backward()
+    assert model.dynamics.direct.weight.grad.abs().max() > 1e-3
+    assert model.dynamics.hidden.weight.grad.abs().max() > 1e-6
+    model.dynamics.direct.weight.data.normal_(0.0, 0.1)
+    strip.grad = None
+    (model.dynamics.relative(strip, pose, torch.full((3,), 100.0)) - 0.1).square().sum().backward()
+    assert strip.grad.abs().max() > 1e-3
