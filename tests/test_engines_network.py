@@ -315,7 +315,7 @@ def test_impossible_sizes_are_refused_by_name(change):
 def test_a_silenced_dynamics_head_still_hears_the_error():
     """With every hidden unit far below zero, Φ and the head's weights still get their share of the gradient."""
     torch.manual_seed(0)
-    model = network()
+    model = network().requires_grad_(True)
     model.dynamics.hidden.bias.data.fill_(-50.0)
     strip = torch.randn(3, model.config.width, requires_grad=True)
     pose = torch.eye(3).expand(3, 24, 3, 3)
