@@ -185,6 +185,7 @@ def test_rescaling_the_strip_changes_nothing_but_its_size():
     ).eval()
     for layer in (model.embed.fc2, *(block.conv2.taps for block in model.encoder.blocks)):
         layer.weight.data *= 300.0  # a strip of some tens, as training leaves it
+    model.dynamics.direct.weight.data.normal_(0.0, 0.01)
     features = torch.randn(2, 20, 20)
     before = model(features)
     pose = torch.eye(3).expand(2, 20, 24, 3, 3)
@@ -193,7 +194,7 @@ def test_rescaling_the_strip_changes_nothing_but_its_size():
     rescale_strip(model, features)
     after = model(features)
     assert 0.5 < after.encoded.detach().square().mean().sqrt() < 2.0
-    ratio = before.encoded / after.encoded
+    ratio = (before.encoded / after.encoded)[after.encoded.abs() > 0.01]
     assert ratio.max() - ratio.min() < 1e-3 * ratio.max()
     assert torch.allclose(after.theta6d, before.theta6d, atol=1e-5)
     assert torch.allclose(model.f3d(after.hallucinated), expected_single, atol=1e-5)

@@ -107,7 +107,9 @@ def rescale_strip(model: HMMRLive, features: torch.Tensor) -> None:
     size = model(features).encoded.square().mean().sqrt()
     scale = float(2.0 ** -torch.log2(size).round())
     writers = [model.embed.fc2, model.hallucinator.fc3, *(block.conv2.taps for block in model.encoder.blocks)]
-    readers = [model.hallucinator.fc1, model.f3d.from_strip, model.dynamics.from_strip]
+    readers = [
+        model.hallucinator.fc1, model.f3d.from_strip, model.dynamics.from_strip, model.dynamics.direct
+    ]  # fmt: skip
     for layer in writers:
         layer.weight *= scale
         layer.bias *= scale
