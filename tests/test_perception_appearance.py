@@ -98,7 +98,8 @@ def test_none_on_frames_that_are_looked_at_mirrored(shipped):
     pose.close()
 
 
-def test_it_goes_into_the_features(shipped, encoder, tmp_path_factory):
+def test_it_goes_into_the_features(tmp_path_factory):
+    """With the encoder that the shipped model was trained with: another one's would be refused."""
     gate = make_gate([assets.asset("demo.mp4")], tmp_path_factory.mktemp("gate") / "gate.npz", frames=3)
     assert (gate.features[:, HAS_APPEARANCE] == 1.0).all()
     z = gate.features[:, APPEARANCE]
