@@ -33,7 +33,7 @@ def test_the_table_holds_what_was_measured(run):
 
 
 def test_side_by_side_the_ratio_is_of_the_medians(run):
-    stages = {name: {**stage, "p50": 4 * stage["p50"]} for name, stage in run["latency_ms"].items()}
+    stages = {name: {**stage, "p50": 4 * (stage["p50"] or 0.0)} for name, stage in run["latency_ms"].items()}
     slower = {**run, "latency_ms": stages, "perception": {"name": "mediapipe"}}
     starts = [[Start(1.0, 100.0), Start(3.0, 100.0), Start(2.0, 100.0)], [Start(4.0, 500.0)]]
     ours = {**run, "perception": {"name": "blazepose"}}
