@@ -2,8 +2,7 @@
 
     python -m training [--motion FILE] [--minutes 60]
 
-Each step goes on where it was cut off; a step whose result is there is not done again. On two cores it takes some four
-hours; a GPU is used where there is one.
+Each step goes on where it was cut off; a GPU is used where there is one.
 """
 
 from __future__ import annotations
