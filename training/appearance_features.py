@@ -11,9 +11,10 @@ from pathlib import Path
 
 from engines.export import weights_sha256
 from engines.graph_file import DIGITS
-from engines.network.appearance import AppearanceEncoder
+from engines.network.appearance import AppearanceEncoder, load_appearance
+from realtime.body.smpl import load_body
 from realtime.errors import LoadError
-from training.observe import ObservedTake, appearance_path
+from training.observe import ObservedTake, appearance_path, load_takes
 
 MADE_BY = "appearance.json"
 _NEXT_STEP = "make them all with one encoder: python -m training.fit_appearance --observed"
@@ -49,6 +50,18 @@ def encoder_of(takes: Iterable[ObservedTake]) -> str:
         listed = "; ".join(f"{folder}: {str(digest)[:DIGITS]}" for folder, digest in made_by.items())
         raise LoadError(f"appearance features of different encoders ({listed})\n{_NEXT_STEP} FOLDER")
     return next((digest for digest in made_by.values() if digest), "")
+
+
+def is_described(folder: Path, weights: Path) -> bool:
+    """Whether the encoder of `weights` made the features in a folder of takes, of every take of its second half in
+    which somebody was found: what training.fit_appearance leaves behind at its end.
+
+    Raises LoadError for weights or an appearance.json that cannot be read, and where there are no takes.
+    """
+    if not weights.exists() or _encoder_in(folder) != weights_sha256(load_appearance(weights)[0]):
+        return False
+    found = [take.path for take in load_takes(folder, load_body(None)) if take.detected.any()]
+    return all(path is not None and appearance_path(path).exists() for path in found[len(found) // 2 :])
 
 
 def _encoder_in(folder: Path) -> str | None:

@@ -40,6 +40,15 @@ _REST_ARM_RAD = np.radians(72.0)  # from the T-pose to arms that hang
 
 
 @dataclass(frozen=True)
+class Variety:
+    """Which changes are made at all; for ablations."""
+
+    mixing: bool = True  # arms, legs and torso of other clips
+    interpolation: bool = True  # one clip joined to another by a pair of their poses
+    bending: bool = True  # straight legs, hanging arms, constant turns, tilt
+
+
+@dataclass(frozen=True)
 class Window:
     """T frames of motion and the same motion a moment away. World axes (y up), metres."""
 
@@ -52,7 +61,8 @@ class Window:
 class MotionBank:
     """All training clips as 6-D rotations, to be sampled at any time."""
 
-    def __init__(self, clips: list[Clip]) -> None:
+    def __init__(self, clips: list[Clip], variety: Variety | None = None) -> None:
+        self._variety = variety or Variety()
         self._rows = [matrix_to_rotation_6d(clip.rotations).astype(np.float32) for clip in clips]
         self._trans = [clip.trans.astype(np.float32) for clip in clips]
         self._weights = clip_weights(clips)
@@ -77,7 +87,7 @@ class MotionBank:
         if not as_captured:
             rows = self._mixed(rows, both, rng)
         rotations = rotation_6d_to_matrix(rows)
-        if not as_captured:
+        if not as_captured and self._variety.bending:
             rotations = _bent(rotations, rng)
         if rng.uniform() < P_MIRROR:
             rotations = mirror(rotations)
@@ -89,10 +99,11 @@ class MotionBank:
         """Limbs of other clips, or a clip that goes over into another; rows (T, 24, 6) at times (T,)."""
         span = float(times.max())
         for chance, joints in ((P_OTHER_ARMS, ARMS), (P_OTHER_TORSO, TORSO), (P_OTHER_LEGS, LEGS)):
-            if rng.uniform() < chance:
+            if self._variety.mixing and rng.uniform() < chance:
                 other, start = self._draw(rng, span)
                 rows[:, joints] = _sample(self._rows[other], start + times)[:, joints]
-        return self._pose_pair(rows, times, rng) if rng.uniform() < P_POSE_PAIR else rows
+        joined = self._variety.interpolation and rng.uniform() < P_POSE_PAIR
+        return self._pose_pair(rows, times, rng) if joined else rows
 
     def _pose_pair(self, rows: np.ndarray, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """One clip up to a pose A, the way to B, another clip from B on: A and B are the farthest pair of some poses

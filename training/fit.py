@@ -29,7 +29,7 @@ from realtime.body.smpl import Body, load_body
 from realtime.errors import ConfigError, HmmrLiveError
 from realtime.features import FEATURE_DIM, FEATURE_VERSION
 from training.appearance_features import encoder_of
-from training.augment import MotionBank
+from training.augment import MotionBank, Variety
 from training.budget import Budget
 from training.dataset import Tier, TrainingData
 from training.device import choose_device, choose_precision
@@ -43,7 +43,7 @@ from training.motion_tier import MotionTier
 from training.noise import Markers, fit_markers, fit_noise
 from training.observe import ObservedTake, load_takes
 from training.synthesis import make_takes
-from training.take_tier import TakeTier
+from training.take_tier import APPEARANCE_SHARE, TakeTier
 from training.validation import Validation
 from training.video_tier import VideoTier, load_videos, observe_videos
 
@@ -137,8 +137,10 @@ def prepare_data(options: argparse.Namespace, body: Body) -> Data:
     kept, watched = (takes[:-held], takes[-held:]) if held else (takes, [])
     markers = fit_markers(kept)
     generator = np.random.default_rng(options.seed)
-    motion = MotionTier(body, MotionBank(clips), fit_noise(kept, markers), options.frames, generator)
-    rendered = TakeTier(kept, markers, options.frames, generator)
+    variety = Variety(**dict.fromkeys(options.without, False))
+    bank = MotionBank(clips, variety)
+    motion = MotionTier(body, bank, fit_noise(kept, markers), options.frames, generator)
+    rendered = TakeTier(kept, markers, options.frames, generator, options.appearance_share)
     described = {"clips": str(len(clips)), "rendered_takes": str(len(kept))}
     video_share, videos = 0.0, []
     tiers: list[tuple[Tier, float]] = []
@@ -147,9 +149,10 @@ def prepare_data(options: argparse.Namespace, body: Body) -> Data:
         videos = load_videos(options.observed_videos)
         _describe(videos)
         video_share = options.video_share
-        tiers.append((VideoTier(videos, options.frames, generator), video_share))
+        watcher = VideoTier(videos, options.frames, generator, options.appearance_share)
+        tiers.append((watcher, video_share))
         described["video_takes"] = str(len(videos))
-    appearance = encoder_of([*takes, *videos])
+    appearance = encoder_of([*takes, *videos]) if options.appearance_share else ""
     shares = {motion: 1.0 - options.rendered_share, rendered: options.rendered_share}
     for tier, share in shares.items():
         share *= 1.0 - video_share
@@ -190,6 +193,8 @@ def fit(options: argparse.Namespace) -> None:
         "batch": options.batch,
         "frames": options.frames,
         "init": str(options.init),
+        "without": options.without,
+        "appearance_share": options.appearance_share,
         "shares": [
             options.rendered_share,
             options.flat_share,
@@ -243,6 +248,19 @@ def arguments() -> argparse.ArgumentParser:
         default=RENDERED_SHARE,
         help="of the windows with 3-D; the rest: motion",
     )
+    add(
+        "--appearance-share",
+        type=float,
+        default=APPEARANCE_SHARE,
+        help="of the windows of takes that have appearance features: they are given to the network",
+    )
+    add(
+        "--without",
+        action="append",
+        default=[],
+        choices=[field.name for field in dataclasses.fields(Variety)],
+        help="repeatable: motion under the noise model without these changes",
+    )
     add("--flat-share", type=float, default=0.0, help="of the windows with 3-D: it is kept back, 2-D only")
     add("--videos", type=Path, help="folder of unlabelled videos, for the third tier")
     add("--observed-videos", type=Path, default=Path("data/videos"), help="what was seen in them")
@@ -278,7 +296,7 @@ def arguments() -> argparse.ArgumentParser:
 def main() -> None:
     parser = arguments()
     options = parser.parse_args()
-    for name in ("rendered_share", "flat_share", "video_share"):
+    for name in ("rendered_share", "appearance_share", "flat_share", "video_share"):
         if not 0.0 <= getattr(options, name) <= 1.0:
             parser.error(f"--{name.replace('_', '-')} {getattr(options, name)}: expected a share from 0 to 1")
     try:

@@ -39,7 +39,10 @@ from training.take_tier import TakeTier
 BATCH = 192
 PEAK_RATE, WEIGHT_DECAY = 1.0e-3, 0.1
 P_BLIND = 0.3  # frames without landmarks
-HELD_BACK, WATCHED = 0.05, 512  # of the takes learned from, and how many frames of those: to watch by
+WATCHED_TAKES, WATCHED = (
+    40,
+    1024,
+)  # the last takes, never learned from, and how many frames of those: to watch by
 EMA_DECAY = 0.998
 LEARNED = ("points", "keypoints", "rotations", "betas")
 
@@ -89,11 +92,16 @@ def read(model: HMMRLive, encoder: AppearanceEncoder, batch: dict[str, Tensor], 
 
 
 def learn(
-    takes: list[ObservedTake], markers: Markers, body: Body, steps: int, seed: int, minutes: float
+    takes: list[ObservedTake],
+    watched: list[ObservedTake],
+    markers: Markers,
+    body: Body,
+    steps: int,
+    seed: int,
+    minutes: float,
 ) -> AppearanceEncoder:
-    held = max(1, round(HELD_BACK * len(takes)))
-    train = _Frames(takes[held:], markers, np.random.default_rng(seed), BATCH)
-    watch = _Frames(takes[:held], markers, np.random.default_rng(1), WATCHED)
+    train = _Frames(takes, markers, np.random.default_rng(seed), BATCH)
+    watch = _Frames(watched, markers, np.random.default_rng(1), WATCHED)
     encoder = AppearanceEncoder()
     model = HMMRLive(
         NetworkConfig(
@@ -130,13 +138,13 @@ def learn(
             torch._foreach_lerp_(average, [p.detach() for p in parameters], 1.0 - decay)
         progress.update()
         if step % 500 == 499:
-            progress.set_postfix_str(_watch(model, encoder, watch, loss))
+            tqdm.write(f"step {step + 1}: {_watch(model, encoder, watch, loss)}")
     progress.close()
     with torch.no_grad():
         for parameter, kept in zip(parameters, average, strict=True):
             parameter.copy_(kept)
         normalise_(encoder, model, train.draw()["maps"])
-    print(_watch(model, encoder, watch, loss))
+    print(f"{len(takes)} takes, averaged weights: {_watch(model, encoder, watch, loss)}")
     return encoder.eval()
 
 
@@ -207,7 +215,10 @@ def main() -> None:
         parser.exit(error.exit_code, f"{error}\n")
     takes = [take for take in takes if take.detected.any()]
     learned = options.takes or len(takes) // 2
-    encoder = learn(takes[:learned], fit_markers(takes), body, options.steps, options.seed, options.minutes)
+    watched = takes[-min(WATCHED_TAKES, len(takes) // 4) :]
+    encoder = learn(
+        takes[:learned], watched, fit_markers(takes), body, options.steps, options.seed, options.minutes
+    )
     provenance = {
         "command": f"python -m training.fit_appearance --steps {options.steps} --seed {options.seed}",
         "rendered_takes": str(learned),

@@ -17,7 +17,8 @@ from training.pace import MAX_AHEAD_FRAMES, frame_times, random_stride
 
 LEAST_SEEN = 40  # frames of a take in which somebody was found
 SPARE = 4  # times as many pictures are drawn as a window takes: some are the one before, some show nobody
-P_REVERSE, P_MIRROR, P_APPEARANCE = 0.2, 0.5, 0.8
+P_REVERSE, P_MIRROR = 0.2, 0.5
+APPEARANCE_SHARE = 0.8  # of the windows that could have them: the network must do without them as well
 LOOK_CHANCES = {"plain": 0.5, "both": 0.35, "alternate": 0.15}
 _MIRRORED = SWAPPED[:LANDMARKS]
 _PLAIN, _MIRROR_LOOK = LOOKS.index("plain"), LOOKS.index("mirrored")
@@ -36,16 +37,21 @@ class Kept:
 
 
 class TakeTier:
-    """Full 3-D, from pictures. frames: of each window.
+    """Full 3-D, from pictures. frames: of each window; appearance: share of windows with appearance features.
 
     Takes whose appearance features lie beside them give windows with those; such features must come from an encoder
     that has not learned from the same take, or the network would trust them more than it may.
     """
 
     def __init__(
-        self, takes: list[ObservedTake], markers: Markers, frames: int, rng: np.random.Generator
+        self,
+        takes: list[ObservedTake],
+        markers: Markers,
+        frames: int,
+        rng: np.random.Generator,
+        appearance: float = APPEARANCE_SHARE,
     ) -> None:
-        self._frames, self._rng = frames, rng
+        self._frames, self._rng, self._appearance_share = frames, rng, appearance
         self._takes = [_keep(take, markers) for take in takes if take.detected.sum() >= LEAST_SEEN]
         self._chances = shares([kept.take for kept in self._takes])
 
@@ -108,7 +114,7 @@ class TakeTier:
 
     def _appearance(self, kept: Kept, rows: np.ndarray, look: str, mirrored: bool) -> np.ndarray:
         z = np.full((len(rows), APPEARANCE_DIM), np.nan, np.float32)
-        if kept.z is not None and self._rng.uniform() < P_APPEARANCE:
+        if kept.z is not None and self._rng.uniform() < self._appearance_share:
             there = slice(int(self._rng.integers(2)), None, 2) if look == "alternate" else slice(None)
             z[there] = kept.z[rows[there], int(mirrored)]
         return z

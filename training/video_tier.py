@@ -26,7 +26,7 @@ from realtime.observation import Detection
 from realtime.perception.tracking import may_be_same, place_of
 from training.observe import Observed, ObservedTake, Observer, appearance_path, map_path, shares
 from training.pseudo import pseudo_landmarks
-from training.take_tier import LEAST_SEEN, Kept, TakeTier
+from training.take_tier import APPEARANCE_SHARE, LEAST_SEEN, Kept, TakeTier
 
 STRETCH_S = 10.0  # what is watched in one go
 STRETCHES = 12  # of one video at the most
@@ -192,8 +192,14 @@ class VideoTier(TakeTier):
     Raises LoadError when nobody is in view for long enough in any of them.
     """
 
-    def __init__(self, takes: list[ObservedTake], frames: int, rng: np.random.Generator) -> None:
-        self._frames, self._rng = frames, rng
+    def __init__(
+        self,
+        takes: list[ObservedTake],
+        frames: int,
+        rng: np.random.Generator,
+        appearance: float = APPEARANCE_SHARE,
+    ) -> None:
+        self._frames, self._rng, self._appearance_share = frames, rng, appearance
         self._takes = [_keep(take, run) for take in takes for run in followed(take)]
         if not self._takes:
             raise LoadError(
