@@ -21,8 +21,9 @@ from realtime.features import FEATURE_DIM, FEATURE_VERSION
 from tests import windows  # noqa: F401  (torch on one thread)
 from training.appearance_features import MADE_BY, encoder_of
 from training.camera import project
-from training.fit import MODEL_ID, arguments, fit
+from training.fit import MODEL_ID, fit
 from training.fit_appearance import describe_takes
+from training.fit_options import arguments
 from training.motion import load_clips
 from training.noise import first_markers
 from training.observe import LOOKS, Observed, save_take, take_path
@@ -72,7 +73,7 @@ def data(tmp_path_factory):
 
 
 def _options(data, tmp_path, *more):
-    return arguments().parse_args(
+    return arguments("").parse_args(
         [
             *("--motion", str(data / "motion.npz"), "--observed", str(data), "--takes", str(TAKES)),
             *("--steps", "2", "--batch", "4", "--frames", "16", "--head-width", "32", "--workers", "0"),

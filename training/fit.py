@@ -26,7 +26,7 @@ from engines.network.config import NetworkConfig
 from engines.network.model import HMMRLive
 from realtime.assets import ASSETS
 from realtime.body.smpl import Body, load_body
-from realtime.errors import ConfigError, HmmrLiveError
+from realtime.errors import HmmrLiveError
 from realtime.features import FEATURE_DIM, FEATURE_VERSION
 from training.appearance_features import encoder_of
 from training.augment import MotionBank, Variety
@@ -34,29 +34,22 @@ from training.budget import Budget
 from training.dataset import Tier, TrainingData
 from training.device import choose_device, choose_precision
 from training.fit_appearance import describe_takes
+from training.fit_options import arguments, check
 from training.loading import NumberedBatches, Withheld, load_from
-from training.loop import PEAK_RATE, Trainer
+from training.loop import Trainer
 from training.loss_weights import LossWeights, with_settings
 from training.losses import WindowLoss
-from training.motion import DEFAULT_MOTION, load_clips
+from training.motion import load_clips
 from training.motion_tier import MotionTier
 from training.noise import Markers, fit_markers, fit_noise
 from training.observe import ObservedTake, load_takes
 from training.synthesis import make_takes
-from training.take_tier import APPEARANCE_SHARE, TakeTier
+from training.take_tier import TakeTier
 from training.validation import Validation
 from training.video_tier import VideoTier, load_videos, observe_videos
 
-MODEL_ID = "hmmr-live-2"
-STEPS = 20_000
-FRAMES = 24  # 12 of them with a full ring behind them
-BATCH = 40
-RENDERED_SHARE = 0.55
-VIDEO_SHARE = (
-    0.12  # where there are videos: enough to be met often, too little to outvote what is known in 3-D
-)
+MODEL_ID = "hmmr-live-3"
 STATISTICS_BATCHES = 20
-VALIDATION_TAKES = 24
 VALIDATION_TABLE = "validation.csv"
 
 
@@ -236,74 +229,11 @@ def fit(options: argparse.Namespace) -> None:
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
-def arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add = parser.add_argument
-    add("--motion", type=Path, default=DEFAULT_MOTION)
-    add("--takes", type=int, default=1300, help="rendered takes to have; those missing are rendered")
-    add("--observed", type=Path, default=Path("data/observed/train"), help="where they are kept")
-    add(
-        "--rendered-share",
-        type=float,
-        default=RENDERED_SHARE,
-        help="of the windows with 3-D; the rest: motion",
-    )
-    add(
-        "--appearance-share",
-        type=float,
-        default=APPEARANCE_SHARE,
-        help="of the windows of takes that have appearance features: they are given to the network",
-    )
-    add(
-        "--without",
-        action="append",
-        default=[],
-        choices=[field.name for field in dataclasses.fields(Variety)],
-        help="repeatable: motion under the noise model without these changes",
-    )
-    add("--flat-share", type=float, default=0.0, help="of the windows with 3-D: it is kept back, 2-D only")
-    add("--videos", type=Path, help="folder of unlabelled videos, for the third tier")
-    add("--observed-videos", type=Path, default=Path("data/videos"), help="what was seen in them")
-    add("--video-share", type=float, default=VIDEO_SHARE, help="of all windows, where there are videos")
-    add("--steps", type=int, default=STEPS)
-    add("--minutes", type=float, help="instead of --steps: train for so long, on any machine")
-    add("--batch", type=int, default=BATCH, help="windows")
-    add("--frames", type=int, default=FRAMES, help="of a window")
-    add("--rate", type=float, default=PEAK_RATE, help="largest learning rate")
-    add(
-        "--loss",
-        action="append",
-        default=[],
-        metavar="NAME=WEIGHT",
-        help="repeatable; dynamics=0 switches off",
-    )
-    add("--width", type=int, default=256)
-    add("--head-width", type=int, default=512)
-    add("--delay", type=int, default=0, help="frames that the answer may come late")
-    add("--init", type=Path, help="weights (.safetensors) to start from")
-    add("--seed", type=int, default=0)
-    add("--device", default="auto", help="auto, cpu or cuda")
-    add("--precision", default="auto", choices=("auto", "fp32", "bf16"))
-    add("--threads", type=int, default=1)
-    add("--workers", type=int, default=1, help="processes that make batches")
-    add("--validation-takes", type=int, default=VALIDATION_TAKES, help="kept out of the training")
-    add("--validate-every", type=int, default=500, metavar="STEPS")
-    add("--work", type=Path, default=Path("data/fit"))
-    add("--out", type=Path, default=Path("assets/model.safetensors"))
-    return parser
-
-
 def main() -> None:
-    parser = arguments()
+    parser = arguments(__doc__.splitlines()[0])
     options = parser.parse_args()
-    for name in ("rendered_share", "appearance_share", "flat_share", "video_share"):
-        if not 0.0 <= getattr(options, name) <= 1.0:
-            parser.error(f"--{name.replace('_', '-')} {getattr(options, name)}: expected a share from 0 to 1")
     try:
-        if options.frames <= options.delay + 2:
-            raise ConfigError(
-                f"--frames {options.frames}: with --delay {options.delay} give at least {options.delay + 3}"
-            )
+        check(options)
         fit(options)
     except HmmrLiveError as error:
         parser.exit(error.exit_code, f"{error}\n")

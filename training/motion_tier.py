@@ -18,7 +18,7 @@ from training.pace import MAX_AHEAD_FRAMES, frame_times, random_stride
 from training.reach import reach_out
 from training.staging import random_betas, random_setting
 
-P_CONFUSED = 0.15  # windows in which left and right are exchanged for a spell
+P_CONFUSED = 0.25  # windows in which left and right are exchanged for a spell
 _ARMS, _LEGS = slice(11, 23), slice(23, 33)
 _OTHER_SIDE = SWAPPED[:LANDMARKS]
 

@@ -19,6 +19,7 @@ LEAST_SEEN = 40  # frames of a take in which somebody was found
 SPARE = 4  # times as many pictures are drawn as a window takes: some are the one before, some show nobody
 P_REVERSE, P_MIRROR = 0.2, 0.5
 APPEARANCE_SHARE = 0.8  # of the windows that could have them: the network must do without them as well
+APPEARANCE_FACTOR = 3.0  # as often are takes drawn that have them: live, nearly every stream does
 LOOK_CHANCES = {"plain": 0.5, "both": 0.35, "alternate": 0.15}
 _MIRRORED = SWAPPED[:LANDMARKS]
 _PLAIN, _MIRROR_LOOK = LOOKS.index("plain"), LOOKS.index("mirrored")
@@ -53,7 +54,9 @@ class TakeTier:
     ) -> None:
         self._frames, self._rng, self._appearance_share = frames, rng, appearance
         self._takes = [_keep(take, markers) for take in takes if take.detected.sum() >= LEAST_SEEN]
-        self._chances = shares([kept.take for kept in self._takes])
+        chances = shares([kept.take for kept in self._takes])
+        chances *= [1.0 if kept.z is None or not appearance else APPEARANCE_FACTOR for kept in self._takes]
+        self._chances = chances / chances.sum()
 
     def windows(self, count: int) -> Batch:
         parts = [self._window() for _ in range(count)]
