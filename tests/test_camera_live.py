@@ -1,96 +1,14 @@
-"""Webcams and streams that fail in every way OpenCV knows; the devices here are scripted."""
+"""Webcams and streams that are lost and come back; the devices here are scripted."""
 
-import itertools
-import threading
 import time
-from collections.abc import Callable
 
-import cv2
 import numpy as np
 import pytest
+from scripted_cameras import Device, Plug, picture, state_is, wait_for
 
-from realtime.camera import capture as capture_module
-from realtime.camera import live, open_feed
-from realtime.camera.capture import Capture, open_webcam
+from realtime.camera import live
 from realtime.camera.live import MAX_ABANDONED, LiveFeed
-from realtime.config import CameraConfig, Config
-from realtime.errors import ConfigError, SourceError
-
-FAST = {"stale_ms": 200.0, "reconnect_first_s": 0.1, "reconnect_max_s": 0.4, "open_timeout_s": 1.0}
-
-
-def picture(value: int) -> np.ndarray:
-    return np.full((48, 64, 3), value % 256, np.uint8)
-
-
-class Device:
-    """Stands for cv2.VideoCapture: gives a new picture every 10 ms until told to misbehave."""
-
-    def __init__(self, first: int = 0) -> None:
-        self.value = first
-        self.behaviour: Callable[[], tuple[bool, np.ndarray | None]] = self.work
-        self.released = threading.Event()
-        self.unblock = threading.Event()
-
-    def read(self) -> tuple[bool, np.ndarray | None]:
-        time.sleep(0.01)
-        return self.behaviour()
-
-    def work(self) -> tuple[bool, np.ndarray | None]:
-        self.value += 1
-        return True, picture(self.value)
-
-    def repeat(self) -> tuple[bool, np.ndarray | None]:
-        return True, picture(self.value)
-
-    def fail(self) -> tuple[bool, np.ndarray | None]:
-        return False, None
-
-    def blow_up(self) -> tuple[bool, np.ndarray | None]:
-        raise MemoryError("a driver's own kind of trouble")
-
-    def block(self) -> tuple[bool, np.ndarray | None]:
-        self.unblock.wait(60)
-        return False, None
-
-    def release(self) -> None:
-        self.released.set()
-
-
-class Plug:
-    """Where devices are plugged in: `connect` is what LiveFeed calls."""
-
-    def __init__(self) -> None:
-        self.devices: list[Device] = []
-        self.attempts_s: list[float] = []
-        self.present = True
-        self.make: Callable[[], Device] = lambda: Device(100 * len(self.devices))
-
-    def connect(self) -> Capture:
-        self.attempts_s.append(time.monotonic())
-        if not self.present:
-            raise SourceError("camera 0 cannot be opened: it is not there.\nNext line.")
-        self.devices.append(self.make())
-        return Capture(self.devices[-1], "camera 0", "64x48 MJPG at 30 fps", 30)
-
-    def feed(self, repeats_when_gone: bool = True, **settings: float) -> LiveFeed:
-        config = CameraConfig(**{**FAST, **settings})
-        return LiveFeed("camera 0", self.connect, config, repeats_when_gone)
-
-    def unblock_all(self) -> None:
-        for device in self.devices:
-            device.unblock.set()
-
-
-def wait_for(condition: Callable[[], bool], limit_s: float = 20) -> None:
-    until = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < until, "did not happen"
-        time.sleep(0.01)
-
-
-def state_is(feed: LiveFeed, *states: str) -> Callable[[], bool]:
-    return lambda: feed.status().state in states
+from realtime.errors import SourceError
 
 
 @pytest.mark.parametrize("fault", ["fail", "block", "repeat", "blow_up"])
@@ -275,70 +193,3 @@ def test_two_feeds_side_by_side_do_not_touch_each_other() -> None:
     plugs[0].unblock_all()
     for feed in feeds:
         feed.close()
-
-
-@pytest.mark.parametrize("source", ["97", "/dev/video97"])
-def test_an_absent_camera_is_a_clear_error(source, capfd) -> None:
-    with pytest.raises(SourceError) as caught:
-        open_feed(Config(source=source)).start()
-    message = str(caught.value)
-    assert "97" in message and "--source demo" in message and len(message.splitlines()) <= 2
-    assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("source", ["0", "rtsp://127.0.0.1/x"])
-def test_every_frame_of_a_live_source_is_refused(source) -> None:
-    with pytest.raises(ConfigError, match="--every-frame"):
-        open_feed(Config(source=source, every_frame=True))
-
-
-class Webcam:
-    """Stands for cv2.VideoCapture with a camera that knows one mode only: 320x240 YUYV at 15 fps."""
-
-    asked: dict[int, float] = {}
-
-    def __init__(self, device: int, backend: int) -> None:
-        self.asked.clear()
-        self.values = itertools.count()
-
-    def isOpened(self) -> bool:
-        return True
-
-    def set(self, key: int, value: float) -> bool:
-        self.asked[key] = value
-        return False
-
-    def get(self, key: int) -> float:
-        return {
-            cv2.CAP_PROP_FRAME_WIDTH: 320,
-            cv2.CAP_PROP_FRAME_HEIGHT: 240,
-            cv2.CAP_PROP_FPS: 15,
-            cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*"YUYV"),
-        }[key]
-
-    def read(self) -> tuple[bool, np.ndarray]:
-        time.sleep(0.01)
-        return True, picture(next(self.values))
-
-    def release(self) -> None:
-        pass
-
-
-def test_a_webcam_is_asked_for_our_mode_and_what_it_gives_is_said(monkeypatch) -> None:
-    monkeypatch.setattr(capture_module.cv2, "VideoCapture", Webcam)
-    config = CameraConfig(width=1280, height=720, fps=60)
-    capture = open_webcam(0, config)
-    assert Webcam.asked == {
-        cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*"MJPG"),
-        cv2.CAP_PROP_FRAME_WIDTH: 1280,
-        cv2.CAP_PROP_FRAME_HEIGHT: 720,
-        cv2.CAP_PROP_FPS: 60,
-        cv2.CAP_PROP_BUFFERSIZE: 1,
-    }
-    assert next(iter(Webcam.asked)) == cv2.CAP_PROP_FOURCC  # sizes and rates depend on it
-    assert capture.mode == "320x240 YUYV at 15 fps (asked for 1280x720 MJPG at 60 fps)"
-
-    feed = open_feed(Config(source="0", camera=config))
-    feed.start()
-    assert feed.status().message == capture.mode and feed.status().nominal_fps == 15
-    feed.close()
