@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
@@ -9,8 +10,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
+from realtime import pipeline
 from realtime.camera import CameraStatus
+from realtime.config import Config
 from realtime.features import FEATURE_DIM, FEATURE_VERSION
 from realtime.observation import Detection, Frame
 
@@ -39,6 +43,18 @@ def write_clip(path: Path, frames: int, fps: float = FPS, size: tuple[int, int] 
 def start_run_live(*arguments: object, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     command = [*prefix, sys.executable, str(ROOT / "run_live.py"), *map(str, arguments)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def free_port() -> int:
+    """Of this machine; nothing listens there."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def free_address() -> str:
+    """For a bus whose address must be known before it is bound."""
+    return f"tcp://127.0.0.1:{free_port()}"
 
 
 class ScriptedFeed:
@@ -103,3 +119,17 @@ class ScriptedPerception:
 
     def describe(self) -> dict[str, str]:
         return {"name": self.name}
+
+
+def scripted_config(
+    monkeypatch: pytest.MonkeyPatch,
+    feed: ScriptedFeed,
+    model: Path,
+    perception: ScriptedPerception | None = None,
+    **settings: object,
+) -> Config:
+    """For realtime.pipeline.run, which from now on has this camera and perception, and no viewer."""
+    monkeypatch.setattr(pipeline, "open_feed", lambda config: feed)
+    monkeypatch.setattr(pipeline, "make_perception", lambda config: perception or ScriptedPerception())
+    given: dict = {"source": "scripted", "viewer_kind": "none", "model": str(model)}
+    return Config(**{**given, "bus_address": free_address(), **settings})

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from servers.launch import ServerProcess, rtsp_missing
 from servers.numbered_picture import age_ms, read_boxes
+from streams import free_port
 
 from realtime.camera import FrameFeed, open_feed
 from realtime.camera.diagnose import without_password
@@ -146,12 +147,6 @@ print(time.monotonic() - begin)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert 0.1 < float(ended.stdout) < 1.5  # it did block, and was left
     assert time.monotonic() - begin < 20  # far from the 30 s of the read
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.mark.parametrize("scheme", ["http", "https", "rtsp", "rtsps"])

@@ -1,10 +1,6 @@
-"""The live loop with scripted stages, then whole, as a program."""
+"""The live loop with scripted stages, then with the real ones."""
 
 import json
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -12,13 +8,12 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from streams import ROOT, ScriptedFeed, ScriptedPerception, start_run_live, write_clip, write_model
+from streams import ScriptedFeed, ScriptedPerception, free_address, scripted_config, write_clip, write_model
 
 import realtime.pipeline as pipeline
 from realtime import Subscriber
 from realtime.config import Config
 from realtime.estimator import Estimator
-from realtime.features import FEATURE_DIM, FEATURE_VERSION
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +23,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def address():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    return free_address()
 
 
 @pytest.fixture
@@ -39,10 +32,7 @@ def scripted(monkeypatch, model, address):
 
     def prepare(count, then_silent=False, **settings):
         feed = ScriptedFeed(count, then_silent)
-        monkeypatch.setattr(pipeline, "open_feed", lambda config: feed)
-        monkeypatch.setattr(pipeline, "make_perception", lambda config: ScriptedPerception())
-        settings = {"source": "scripted", "viewer_kind": "none", "model": str(model), **settings}
-        return Config(bus_address=address, **settings), feed
+        return scripted_config(monkeypatch, feed, model, bus_address=address, **settings), feed
 
     return prepare
 
@@ -237,98 +227,3 @@ def test_a_file_plays_at_its_own_rate_and_nothing_published_is_missed(model, add
     spent_s = (messages[-1].t_capture_ns - messages[0].t_capture_ns) / 1e9
     assert spent_s == pytest.approx((messages[-1].frame - messages[0].frame) / 30.0, abs=0.25)
     assert all(message.t_publish_ns >= message.t_capture_ns for message in messages)
-
-
-# From here on as a program.
-
-
-def wait_for(process, text):
-    """Read stdout until a line holds `text`."""
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if text in line:
-            return
-    raise AssertionError(f"ended without {text!r}: {lines} {process.stderr.read()}")
-
-
-# A job that a shell starts in the background has SIGINT ignored.
-BACKGROUND = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-@pytest.mark.parametrize(
-    ("number", "prefix"),
-    [(signal.SIGINT, BACKGROUND), (signal.SIGTERM, ())],
-    ids=["Ctrl-C, in the background", "SIGTERM"],
-)
-def test_a_signal_ends_cleanly_within_a_second(number, prefix, model, address, tmp_path):
-    clip = write_clip(tmp_path / "long.avi", 900)
-    record, out = tmp_path / "a.npz", tmp_path / "s.json"
-    process = start_run_live(
-        *("--source", clip, "--model", model, "--viewer", "none", "--bus", address),
-        *("--record", record, "--summary", out),
-        prefix=prefix,
-    )
-    with Subscriber(address, timeout_s=30) as subscriber:
-        for _ in range(3):
-            assert subscriber.receive() is not None
-    asked = time.monotonic()
-    process.send_signal(number)
-    _, err = process.communicate(timeout=20)
-    took_s = time.monotonic() - asked
-    assert (process.returncode, err) == (0, "")
-    assert took_s < 3.0  # within one on a machine with nothing else to do
-    assert json.loads(out.read_text())["ended_by"] == number.name
-    assert len(np.load(record)["theta"]) == json.loads(out.read_text())["frames"]["published"] > 0
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_a_signal_while_loading_ends_without_a_word(model, tmp_path):
-    process = start_run_live(
-        *("--source", write_clip(tmp_path / "bar.avi", 300), "--model", model, "--viewer", "none")
-    )
-    time.sleep(1.0)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
-    assert (process.returncode, err) == (0, "")
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_a_second_signal_ends_at_once():
-    program = """
-import time
-from realtime.stop import StopRequest
-with StopRequest() as stop:
-    stop.loading = False
-    print("ready", flush=True)
-    while not stop.requested:
-        time.sleep(0.01)
-    print(stop.requested, flush=True)
-    time.sleep(60)  # closing hangs
-"""
-    process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    wait_for(process, "ready")
-    process.send_signal(signal.SIGINT)
-    wait_for(process, "SIGINT")
-    process.send_signal(signal.SIGINT)
-    assert process.wait(5) == -signal.SIGINT
-
-
-def test_the_shipped_clip_is_tracked_with_the_shipped_model(address, tmp_path):
-    """The default as a user starts it: demo clip, weights and body from assets/."""
-    process = start_run_live(
-        *("--source", "demo", "--every-frame", "--frames", 120, "--viewer", "none", "--bus", address),
-        *("--record", tmp_path / "a.npz", "--summary", tmp_path / "s.json"),
-    )
-    _, err = process.communicate(timeout=120)
-    assert (process.returncode, err) == (0, "")
-    data = np.load(tmp_path / "a.npz")
-    assert len(data["theta"]) >= 100
-    assert data["tracked"].mean() >= 0.95
-    assert np.isfinite(data["theta"]).all()
-    head_above_feet = data["joints"][:, [7, 8], 1].mean(axis=1) - data["joints"][:, 15, 1]
-    assert np.median(head_above_feet) > 0.8  # metres: y points down
-    assert 0.5 < np.median(data["trans"][:, 2]) < 20
-    engine = json.loads((tmp_path / "s.json").read_text())["engine"]
-    assert (engine["feature_dim"], engine["feature_version"]) == (FEATURE_DIM, FEATURE_VERSION)

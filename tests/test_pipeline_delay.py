@@ -1,16 +1,14 @@
 """The live loop with a model that looks ahead: late, honest about it, and not one frame short."""
 
 import json
-import socket
 import time
 
 import numpy as np
 import pytest
-from streams import ScriptedFeed, ScriptedPerception, write_model
+from streams import ScriptedFeed, ScriptedPerception, free_address, scripted_config, write_model
 
 import realtime.pipeline as pipeline
 from realtime import Subscriber
-from realtime.config import Config
 
 DELAY = 6
 
@@ -19,23 +17,19 @@ DELAY = 6
 def models(tmp_path_factory):
     """The same weights without look-ahead and with it."""
     folder = tmp_path_factory.mktemp("model")
-    return {delay: str(write_model(folder / f"{delay}.onnx", delay)) for delay in (0, DELAY)}
+    return {delay: write_model(folder / f"{delay}.onnx", delay) for delay in (0, DELAY)}
 
 
 @pytest.fixture
 def address():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    return free_address()
 
 
 @pytest.fixture
 def scripted(monkeypatch, models, address):
     def run(feed, delay=DELAY, perception=None, **settings):
-        monkeypatch.setattr(pipeline, "open_feed", lambda config: feed)
-        monkeypatch.setattr(pipeline, "make_perception", lambda config: perception or ScriptedPerception())
-        settings = {"source": "scripted", "viewer_kind": "none", "model": models[delay], **settings}
-        config = Config(bus_address=address, **settings)
+        settings = {"bus_address": address, **settings}
+        config = scripted_config(monkeypatch, feed, models[delay], perception, **settings)
         config.refine.steps = 0  # what the network says is what comes out
         return pipeline.run(config)
 

@@ -1,12 +1,16 @@
-"""Signals while loading. What a signal does to a stream: tests/test_pipeline.py."""
+"""Signals while loading, and what they do to a stream."""
 
+import json
 import signal
 import subprocess
 import sys
+import time
 
+import numpy as np
 import pytest
-from streams import ROOT
+from streams import ROOT, free_address, start_run_live, write_clip, write_model
 
+from realtime import Subscriber
 from realtime.stop import SIGNALS, StopRequest
 
 
@@ -69,3 +73,82 @@ def test_a_signal_during_the_first_imports_ends_without_a_word(tmp_path):
         timeout=60,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("model") / "random.onnx")
+
+
+def wait_for(process, text):
+    """Read stdout until a line holds `text`."""
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            return
+    raise AssertionError(f"ended without {text!r}: {lines} {process.stderr.read()}")
+
+
+# A job that a shell starts in the background has SIGINT ignored.
+BACKGROUND = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize(
+    ("number", "prefix"),
+    [(signal.SIGINT, BACKGROUND), (signal.SIGTERM, ())],
+    ids=["Ctrl-C, in the background", "SIGTERM"],
+)
+def test_a_signal_ends_cleanly_within_a_second(number, prefix, model, tmp_path):
+    address = free_address()
+    clip = write_clip(tmp_path / "long.avi", 900)
+    record, out = tmp_path / "a.npz", tmp_path / "s.json"
+    process = start_run_live(
+        *("--source", clip, "--model", model, "--viewer", "none", "--bus", address),
+        *("--record", record, "--summary", out),
+        prefix=prefix,
+    )
+    with Subscriber(address, timeout_s=30) as subscriber:
+        for _ in range(3):
+            assert subscriber.receive() is not None
+    asked = time.monotonic()
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    took_s = time.monotonic() - asked
+    assert (process.returncode, err) == (0, "")
+    assert took_s < 3.0  # within one on a machine with nothing else to do
+    assert json.loads(out.read_text())["ended_by"] == number.name
+    assert len(np.load(record)["theta"]) == json.loads(out.read_text())["frames"]["published"] > 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_signal_while_loading_ends_without_a_word(model, tmp_path):
+    process = start_run_live(
+        *("--source", write_clip(tmp_path / "bar.avi", 300), "--model", model, "--viewer", "none")
+    )
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_second_signal_ends_at_once():
+    program = """
+import time
+from realtime.stop import StopRequest
+with StopRequest() as stop:
+    stop.loading = False
+    print("ready", flush=True)
+    while not stop.requested:
+        time.sleep(0.01)
+    print(stop.requested, flush=True)
+    time.sleep(60)  # closing hangs
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    wait_for(process, "ready")
+    process.send_signal(signal.SIGINT)
+    wait_for(process, "SIGINT")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5) == -signal.SIGINT

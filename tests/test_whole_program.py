@@ -3,11 +3,11 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
+from streams import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
+from realtime.features import FEATURE_DIM, FEATURE_VERSION
 
 
 def run(*flags: str) -> subprocess.CompletedProcess[str]:
@@ -33,3 +33,20 @@ def test_a_sink_gets_every_frame_of_a_file_from_the_first_on(tmp_path):
     with np.load(recording) as data:  # sent = recorded
         assert np.allclose([pose["theta"] for pose in poses], data["theta"], atol=1e-5)
         assert [pose["frame"] for pose in poses] == data["frame_index"].tolist()
+
+
+def test_the_shipped_clip_is_tracked_with_the_shipped_model(tmp_path):
+    """The default as a user starts it: demo clip, weights and body from assets/."""
+    record, summary = str(tmp_path / "a.npz"), tmp_path / "s.json"
+    flags = ("--source", "demo", "--every-frame", "--frames", "120")
+    done = run(*flags, "--record", record, "--summary", str(summary))
+    assert (done.returncode, done.stderr) == (0, "")
+    data = np.load(record)
+    assert len(data["theta"]) >= 100
+    assert data["tracked"].mean() >= 0.95
+    assert np.isfinite(data["theta"]).all()
+    head_above_feet = data["joints"][:, [7, 8], 1].mean(axis=1) - data["joints"][:, 15, 1]
+    assert np.median(head_above_feet) > 0.8  # metres: y points down
+    assert 0.5 < np.median(data["trans"][:, 2]) < 20
+    engine = json.loads(summary.read_text())["engine"]
+    assert (engine["feature_dim"], engine["feature_version"]) == (FEATURE_DIM, FEATURE_VERSION)
