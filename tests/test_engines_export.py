@@ -18,7 +18,8 @@ from engines.gate import Gate
 from engines.graph_file import STEP_INPUTS, STEP_OUTPUTS, WINDOW_INPUTS, WINDOW_OUTPUTS
 from engines.graphs import Kinematics
 from engines.network.checkpoint import load_checkpoint, save
-from engines.onnx_graph import build, quaternion_basis
+from engines.onnx_graph import build
+from engines.onnx_heads import quaternion_basis
 from engines.parity import compare, run_graph
 from realtime.assets import asset
 from realtime.body.kinematics import forward_kinematics
