@@ -216,14 +216,8 @@ class Forgetful:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
 
-    def step(
-        self,
-        features: np.ndarray,
-        dt_ahead_ms: Sequence[float] = (),
-        shape_mean: np.ndarray | None = None,
-        shape_rate: float = 1.0,
-    ) -> EngineOutput:
-        """Engine.step, without what it remembers and without the person's shape so far."""
+    def step(self, features: np.ndarray, dt_ahead_ms: Sequence[float] = (), *shape: Any) -> EngineOutput:
+        """Engine.step, without what it remembers; of the person's shape so far nothing is handed on."""
         self._engine.reset()
         return self._engine.step(features, dt_ahead_ms)
 
