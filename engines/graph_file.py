@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from engines.metadata import check_features, check_format, damage_told
 from realtime.errors import LoadError
 
 FORMAT = "hmmr-live graph 1"
@@ -73,10 +74,8 @@ def graph_info(
     feature_version, feature_dim: the φ it will be fed (realtime/features.py); None: not checked. Raises
     LoadError for a graph that is none of ours, one with damaged metadata, and one made for another φ.
     """
-    if metadata.get("format") != FORMAT:
-        found = metadata.get("format", "none")
-        raise LoadError(f"{path}: not a graph of this program (format {found!r}); {_NEXT_STEP}")
-    try:
+    check_format(path, metadata, FORMAT, "a graph", _NEXT_STEP)
+    with damage_told(path, _NEXT_STEP):
         known = {"delay": "0", "appearance": None, **metadata}
         values: dict[str, Any] = {item.name: known[item.name] for item in fields(GraphInfo)}
         for name in ("feature_version", "feature_dim", "receptive_field", "delay", "width", "parameters"):
@@ -85,8 +84,6 @@ def graph_info(
         values["joint_names"] = tuple(json.loads(values["joint_names"]))
         values["parity"] = dict(json.loads(values["parity"]))
         info = GraphInfo(**values)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise LoadError(f"{path}: damaged metadata ({error}); {_NEXT_STEP}") from None
     if not (
         0 <= info.delay < info.receptive_field and info.feature_dim > 0 and 0 <= info.horizon_ms < math.inf
     ):
@@ -94,15 +91,7 @@ def graph_info(
     if info.form not in FORMS or info.precision not in PRECISIONS:
         kind = f"form {info.form!r}, precision {info.precision!r}"
         raise LoadError(f"{path}: {kind} is unknown to this program; {_NEXT_STEP}")
-    if feature_version not in (None, info.feature_version):
-        raise LoadError(
-            f"{path}: trained on features version {info.feature_version}, this program makes version "
-            f"{feature_version}; {_NEXT_STEP}"
-        )
-    if feature_dim not in (None, info.feature_dim):
-        raise LoadError(
-            f"{path}: takes {info.feature_dim} features, this program makes {feature_dim}; {_NEXT_STEP}"
-        )
+    check_features(path, info, feature_version, feature_dim, _NEXT_STEP)
     return info
 
 

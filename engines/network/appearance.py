@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from engines.graph_file import APPEARANCE_FORMAT, MAP_SHAPE
-from engines.network.checkpoint import check_weights, read_weights, write_weights
-from realtime.errors import LoadError
+from engines.metadata import check_format, damage_told
+from engines.network.checkpoint import check_weights, read_provenance, read_weights, write_weights
 from realtime.features import APPEARANCE_DIM
 
 # Left out in training. Without it the encoder knows its takes by heart after a thousand steps: measured on takes held
@@ -64,13 +64,9 @@ def load_appearance(path: Path) -> tuple[AppearanceEncoder, dict[str, Any]]:
     values that are not finite.
     """
     metadata, tensors = read_weights(path, _NEXT_STEP)
-    if metadata.get("format") != APPEARANCE_FORMAT:
-        found = metadata.get("format", "none")
-        raise LoadError(f"{path}: no appearance encoder (format {found!r}); {_NEXT_STEP}")
-    try:
-        provenance = dict(json.loads(metadata["provenance"]))
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise LoadError(f"{path}: damaged metadata ({error}); {_NEXT_STEP}") from None
+    check_format(path, metadata, APPEARANCE_FORMAT, "an appearance encoder", _NEXT_STEP)
+    with damage_told(path, _NEXT_STEP):
+        provenance = read_provenance(metadata)
     encoder = AppearanceEncoder()
     check_weights(path, encoder.state_dict(), tensors, _NEXT_STEP)
     encoder.load_state_dict(tensors)

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
+from engines.metadata import check_features, check_format, damage_told
 from engines.network.config import NetworkConfig
 from engines.network.model import HMMRLive
 from realtime.errors import LoadError
@@ -61,15 +62,7 @@ def load_checkpoint(
     """
     metadata, tensors = read_weights(path, _NEXT_STEP)
     config, provenance = _read_metadata(path, metadata)
-    if feature_version not in (None, config.feature_version):
-        raise LoadError(
-            f"{path}: trained on features version {config.feature_version}, this program makes version "
-            f"{feature_version}; {_NEXT_STEP}"
-        )
-    if feature_dim not in (None, config.feature_dim):
-        raise LoadError(
-            f"{path}: takes {config.feature_dim} features, this program makes {feature_dim}; {_NEXT_STEP}"
-        )
+    check_features(path, config, feature_version, feature_dim, _NEXT_STEP)
     # Shapes are compared on the meta device first: a wrong configuration then allocates nothing.
     with torch.device("meta"):
         expected = HMMRLive(config).state_dict()
@@ -95,17 +88,17 @@ def read_weights(path: Path, next_step: str) -> tuple[dict[str, str], dict[str, 
 
 
 def _read_metadata(path: Path, metadata: dict[str, str]) -> tuple[NetworkConfig, dict[str, Any]]:
-    if metadata.get("format") != FORMAT:
-        found = metadata.get("format", "none")
-        raise LoadError(f"{path}: not a checkpoint of this program (format {found!r}); {_NEXT_STEP}")
-    try:
-        config = NetworkConfig(**json.loads(metadata["config"]))
-        provenance = json.loads(metadata["provenance"])
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise LoadError(f"{path}: damaged metadata ({error}); {_NEXT_STEP}") from None
+    check_format(path, metadata, FORMAT, "a checkpoint", _NEXT_STEP)
+    with damage_told(path, _NEXT_STEP):
+        return NetworkConfig(**json.loads(metadata["config"])), read_provenance(metadata)
+
+
+def read_provenance(metadata: dict[str, str]) -> dict[str, Any]:
+    """Raises KeyError, TypeError or ValueError where there is none, or it is no map."""
+    provenance = json.loads(metadata["provenance"])
     if not isinstance(provenance, dict):
-        raise LoadError(f"{path}: damaged metadata (provenance is no map); {_NEXT_STEP}")
-    return config, provenance
+        raise TypeError("provenance is no map")
+    return provenance
 
 
 def check_weights(path: Path, expected: dict[str, Tensor], found: dict[str, Tensor], next_step: str) -> None:
