@@ -1,6 +1,7 @@
 # make demo        set up what runs live, then the shipped clip through the whole program (with the viewer where there
 #                  is a display)
-# make test        set up also what the tests need (torch, mediapipe, …): lint, types, tests
+# make test        set up also what the tests need (torch, mediapipe, …): lint, types, tests. What is skipped is told:
+#                  on Linux nothing but what needs an NVIDIA GPU
 # make gpu-check   on a machine with an NVIDIA GPU: set up also TensorRT; parity and speed of every engine on the GPU
 #
 # TORCH_INDEX=URL   take torch from this index: on Linux without an NVIDIA GPU, the CPU index that PyTorch's
@@ -21,7 +22,7 @@ demo: setup
 	@$(BIN)/python -m bench.demo out/demo.npz
 
 test: lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -rs
 
 gpu-check: setup-test $(VENV)/.ready-gpu
 	$(BIN)/python -m bench.gpu

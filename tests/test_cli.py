@@ -1,5 +1,6 @@
 """The command line: what it takes, and one or two lines with the right exit code for what it does not."""
 
+import importlib
 import json
 import os
 import socket
@@ -237,7 +238,8 @@ def test_stdout_belongs_to_a_sink_that_writes_there(model, clip):
 
 
 def test_the_version_is_that_of_the_package():
-    tomllib = pytest.importorskip("tomllib", reason="tomllib came with Python 3.11")
+    # Before Python 3.11 pytest brings tomli.
+    tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["version"] == VERSION
     assert versions()["hmmr-live"] == VERSION
