@@ -46,12 +46,7 @@ Message = PoseMessage | StatusMessage | ImageMessage
 def encode_pose(message: PoseMessage) -> bytes:
     """b"pose " + msgpack. 1 µs-scale; raises MessageError only for a message larger than the limit."""
     fields: dict[str, Any] = {
-        "v": SCHEMA_VERSION,
-        "seq": int(message.seq),
-        "frame": int(message.frame),
-        "t_capture_ns": int(message.t_capture_ns),
-        "t_publish_ns": int(message.t_publish_ns),
-        "clock": message.clock,
+        **_frame_stamps(message),
         "person": int(message.person),
         "state": message.state,
         "score": float(message.score),
@@ -111,12 +106,7 @@ def decode_status(data: bytes) -> StatusMessage:
 def encode_image(message: ImageMessage) -> bytes:
     """b"image " + msgpack."""
     fields: dict[str, Any] = {
-        "v": SCHEMA_VERSION,
-        "seq": int(message.seq),
-        "frame": int(message.frame),
-        "t_capture_ns": int(message.t_capture_ns),
-        "t_publish_ns": int(message.t_publish_ns),
-        "clock": message.clock,
+        **_frame_stamps(message),
         "state": message.state,
         "width": int(message.width),
         "height": int(message.height),
@@ -150,6 +140,17 @@ def decode(data: bytes) -> Message:
     if data.startswith(IMAGE):
         return decode_image(data)
     raise MessageError(f"unknown topic: the message starts with {data[:12]!r}")
+
+
+def _frame_stamps(message: PoseMessage | ImageMessage) -> dict[str, Any]:
+    return {
+        "v": SCHEMA_VERSION,
+        "seq": int(message.seq),
+        "frame": int(message.frame),
+        "t_capture_ns": int(message.t_capture_ns),
+        "t_publish_ns": int(message.t_publish_ns),
+        "clock": message.clock,
+    }
 
 
 def _plain(fields: dict[str, Any], *keys: str) -> dict[str, Any]:

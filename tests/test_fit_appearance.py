@@ -56,12 +56,17 @@ def test_it_learns_from_one_half_and_describes_the_other(folder, tmp_path, monke
     assert told == read_metadata(out.with_suffix(".onnx"))["weights_sha256"]
 
 
-def test_bringing_z_to_deviation_1_changes_nothing_that_is_read_from_it():
+def untrained():
     torch.manual_seed(0)
     encoder = AppearanceEncoder().eval()
-    model = HMMRLive(
-        NetworkConfig(feature_dim=FEATURE_DIM, feature_version=FEATURE_VERSION, model_id="t", dropout=0.0)
-    ).eval()
+    config = NetworkConfig(
+        feature_dim=FEATURE_DIM, feature_version=FEATURE_VERSION, model_id="t", dropout=0.0
+    )
+    return encoder, HMMRLive(config).eval()
+
+
+def test_bringing_z_to_deviation_1_changes_nothing_that_is_read_from_it():
+    encoder, model = untrained()
     batch = {"features": torch.randn(5, 1, FEATURE_DIM), "maps": torch.randn(5, *MAP_SHAPE)}
     seeing = torch.zeros(5, dtype=torch.bool)
     with torch.no_grad():
@@ -75,11 +80,7 @@ def test_bringing_z_to_deviation_1_changes_nothing_that_is_read_from_it():
 
 
 def test_the_blind_are_told_no_landmark():
-    torch.manual_seed(0)
-    encoder = AppearanceEncoder().eval()
-    model = HMMRLive(
-        NetworkConfig(feature_dim=FEATURE_DIM, feature_version=FEATURE_VERSION, model_id="t", dropout=0.0)
-    ).eval()
+    encoder, model = untrained()
     maps = torch.randn(2, *MAP_SHAPE)
     one, other = ({"features": torch.randn(2, 1, FEATURE_DIM), "maps": maps} for _ in range(2))
     # What is not a landmark is the same: pace, up.

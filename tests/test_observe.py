@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from people import perception_of, pictures
 
-from training.observe import LOOKS, Observer
+from realtime.errors import LoadError
+from training.observe import LOOKS, Observer, shares
 
 STEP_S = 1.0 / 30.0
 FRAMES = 8
@@ -60,3 +61,9 @@ def test_a_video_is_seen_alike_twice(film, seen):
     again = observer.observe(film, STEP_S * np.arange(FRAMES))
     observer.close()
     assert np.array_equal(again.landmarks_px, seen.landmarks_px) and np.array_equal(again.maps, seen.maps)
+
+
+def test_nothing_to_learn_from_is_said():
+    with pytest.raises(LoadError, match="give more of them") as caught:
+        shares([])
+    assert len(str(caught.value).splitlines()) == 2

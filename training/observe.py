@@ -179,7 +179,12 @@ class ObservedTake:
 
 
 def shares(takes: list[ObservedTake]) -> np.ndarray:
-    """(takes,) how much each counts, of 1."""
+    """(takes,) how much each counts, of 1. Raises LoadError where there is none."""
+    if not takes:
+        raise LoadError(
+            "nothing to learn from: in none of the takes or videos somebody was found for long enough\n"
+            "give more of them; python -m training.synthesis --takes N makes takes"
+        )
     weights = np.array([take.weight for take in takes])
     return weights / weights.sum()
 
