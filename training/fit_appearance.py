@@ -25,7 +25,7 @@ from engines.network.appearance import AppearanceEncoder, load_appearance, save_
 from engines.network.config import NetworkConfig
 from engines.network.model import HMMRLive
 from realtime.body.smpl import Body, load_body
-from realtime.errors import HmmrLiveError
+from realtime.errors import HmmrLiveError, LoadError
 from realtime.features import APPEARANCE, FEATURE_DIM, FEATURE_VERSION, HAS_APPEARANCE, UP
 from training.appearance_features import name_encoder
 from training.batch import Batch
@@ -206,16 +206,25 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("assets/appearance.safetensors"))
     options = parser.parse_args()
+    try:
+        fit_appearance(options)
+    except HmmrLiveError as error:
+        parser.exit(error.exit_code, f"{error}\n")
+
+
+def fit_appearance(options: argparse.Namespace) -> None:
+    """Train, write and describe. Raises HmmrLiveError."""
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
     body = load_body(None)
-    try:
-        takes = load_takes(options.observed, body)
-    except HmmrLiveError as error:
-        parser.exit(error.exit_code, f"{error}\n")
-    takes = [take for take in takes if take.detected.any()]
+    takes = [take for take in load_takes(options.observed, body) if take.detected.any()]
+    if len(takes) < 2:
+        raise LoadError(
+            f"{options.observed}: somebody was found in {len(takes)} takes; the encoder needs one half to learn from\n"
+            f"render more: python -m training.synthesis --takes N --out {options.observed}"
+        )
     learned = options.takes or len(takes) // 2
-    watched = takes[-min(WATCHED_TAKES, len(takes) // 4) :]
+    watched = takes[-max(1, min(WATCHED_TAKES, len(takes) // 4)) :]
     encoder = learn(
         takes[:learned], watched, fit_markers(takes), body, options.steps, options.seed, options.minutes
     )
@@ -225,10 +234,7 @@ def main() -> None:
         "licence": "Apache-2.0",
     }
     save_appearance(encoder, options.out, provenance)
-    try:
-        export_appearance(encoder, options.out.with_suffix(".onnx"), provenance)
-    except HmmrLiveError as error:
-        parser.exit(error.exit_code, f"{error}\n")
+    export_appearance(encoder, options.out.with_suffix(".onnx"), provenance)
     shipped, _ = load_appearance(options.out)  # its weights rounded, as they are live
     describe_takes(shipped, takes[learned:])
 
