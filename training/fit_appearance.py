@@ -2,9 +2,9 @@
 
     python -m training.fit_appearance [--observed data/observed/train]
 
-It learns on single frames of the first half of the takes, beside the landmarks and now and then without them, through
-heads that are thrown away. Then it writes assets/appearance.*, and beside the takes of the other half, which it has not
-learned from, what it makes of them: the temporal network must meet it as wrong as it is on a stranger.
+It learns on single frames of the first two thirds of the takes, beside the landmarks and now and then without them,
+through heads that are thrown away. Then it writes assets/appearance.*, and beside the takes of the last third, which it
+has not learned from, what it makes of them: the temporal network must meet it as wrong as it is on a stranger.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from engines.network.model import HMMRLive
 from realtime.body.smpl import Body, load_body
 from realtime.errors import HmmrLiveError, LoadError
 from realtime.features import APPEARANCE, FEATURE_DIM, FEATURE_VERSION, HAS_APPEARANCE, UP
-from training.appearance_features import name_encoder
+from training.appearance_features import learned_of, name_encoder
 from training.batch import Batch
 from training.losses import WindowLoss
 from training.metrics import LIMB_JOINTS, mpjpe_mm, pa_mpjpe_mm
@@ -199,9 +199,9 @@ def describe_takes(encoder: AppearanceEncoder, takes: list[ObservedTake]) -> Non
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--observed", type=Path, default=Path("data/observed/train"))
-    parser.add_argument("--steps", type=int, default=2600)
+    parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--minutes", type=float, default=1e9, help="stop and anneal within so many")
-    parser.add_argument("--takes", type=int, help="learn from the first so many; default half of them")
+    parser.add_argument("--takes", type=int, help="learn from the first so many; default two thirds")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("assets/appearance.safetensors"))
@@ -220,10 +220,10 @@ def fit_appearance(options: argparse.Namespace) -> None:
     takes = [take for take in load_takes(options.observed, body) if take.detected.any()]
     if len(takes) < 2:
         raise LoadError(
-            f"{options.observed}: somebody was found in {len(takes)} takes; the encoder needs one half to learn from\n"
+            f"{options.observed}: somebody was found in {len(takes)} takes; the encoder needs two or more\n"
             f"render more: python -m training.synthesis --takes N --out {options.observed}"
         )
-    learned = options.takes or len(takes) // 2
+    learned = options.takes or learned_of(len(takes))
     watched = takes[-max(1, min(WATCHED_TAKES, len(takes) // 4)) :]
     encoder = learn(
         takes[:learned], watched, fit_markers(takes), body, options.steps, options.seed, options.minutes
