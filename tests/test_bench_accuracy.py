@@ -26,6 +26,9 @@ def test_rows_of_the_table():
     assert also[1].config("auto").perception.enter_score == 0.9
     for row in rows:
         row.config("auto")  # every setting is one that there is
+    # Refinement carries what it corrects from frame to frame: a single frame has none.
+    steps = {row.name: row.config("auto").refine.steps for row in rows}
+    assert steps[SINGLE] == 0 < steps[STREAM]
     shared = {row.name: row.perception_key("auto") for row in rows}
     assert shared[SINGLE] == shared[STREAM] == shared[table.BLAZEPOSE] == shared["stream, tilt known"]
     assert shared[RAW] == shared[table.ONE_EURO] == shared["stream on mediapipe"]
@@ -173,6 +176,12 @@ def test_one_run_prints_and_writes_everything(tmp_path, capsys):
     assert rows[LOOK_AHEAD]["tracked_percent"] < stream["tracked_percent"]  # the last six frames
     assert set(written["rates"]["rates"]) == {*rates.RATES, rates.DROPPED}
     assert set(written["dynamics"]) == {"twin", STREAM}
+    ceiling = written["rotations"]["ceiling"]
+    assert written["oracles"] == {"rotations": list(ceiling), "dynamics": [dynamics.ORACLE]}
+    assert all(f"[{name}]" in printed for names in written["oracles"].values() for name in names)
+    assert dynamics.ORACLE in written["dynamics"][STREAM]["+167"]["all"]
+    counted = [take["counted"] for take in written["takes_detail"]]
+    assert {column["frames"] for column in ceiling.values()} == {sum(-(-n // 24) for n in counted if n)}
     assert len(written["targets"]) == len(targets(summary_of(1.0)))
     assert sorted(file.name for file in (tmp_path / "plots").iterdir()) == [
         "dynamics.png", "error_histogram.png", "error_over_time.png", "error_per_joint.png"]  # fmt: skip

@@ -7,13 +7,13 @@ import pytest
 from accuracy_takes import BODY, perfect_track, shaken, swinging_truth, turning_take
 
 from bench.accuracy import dynamics, main_table, rates, rotations
-from bench.accuracy.dynamics import CONSTANT, HOLD, HORIZONS_MS, METHODS, OURS, STEPS
+from bench.accuracy.dynamics import CONSTANT, HOLD, HORIZONS_MS, METHODS, ORACLE, OURS, STEPS
 from bench.accuracy.rows import RAW, SINGLE, STREAM
 from bench.accuracy.takes import TICKS_PER_S, Truth, at_times
 from realtime.body.rotations import axis_angle_to_matrix
 from realtime.body.skeleton import JOINT_NAMES
 from training.camera import FRONT
-from training.metrics import LIMB_PAIRS, displacement_error_mm, lag_match, lag_of, mpjpe_mm
+from training.metrics import LIMB_PAIRS, POINT_JOINTS, displacement_error_mm, lag_match, lag_of, mpjpe_mm
 from training.motion import Clip
 
 
@@ -145,6 +145,26 @@ def test_dynamics_of_what_is_known():
     assert there["all"][HOLD]["position_ratio"] == there["all"][HOLD]["displacement_ratio"] == 1.0
     assert there["fastest third"]["frames"] == pytest.approx(there["all"]["frames"] / 3, abs=2)
     assert there["fastest third"][HOLD]["displacement_mm"] > there["all"][HOLD]["displacement_mm"]
+
+
+@pytest.mark.parametrize("accelerates", [False, True])
+def test_the_oracle_misses_what_accelerates_and_nothing_else(accelerates):
+    truth = Truth(BODY, turning_take())
+    wrong = perfect_track(truth).body  # of another motion than the points below: an oracle does not ask
+    rng = np.random.default_rng(3)
+    start, way = rng.normal(size=(24, 3)), rng.normal(0.0, 0.01, (24, 3))
+    way[:3] = 0.0  # pelvis and hips, which all is seen from, stay
+    frames = np.arange(40.0)
+    course = 0.5 * frames**2 if accelerates else frames
+    truth.__dict__["joints"] = start + course[:, None, None] * way
+    errors = dynamics.dynamics_errors(truth, wrong, np.ones(40, bool))
+    path_mm = 1000.0 * np.linalg.norm(way[POINT_JOINTS], axis=-1).mean()
+    for step in STEPS:
+        missed = path_mm * step * (step + 1) / 2 if accelerates else 0.0  # ½(t + s)² − ½t² − s (t − ½)
+        assert errors[step][ORACLE] == pytest.approx(np.full_like(errors[step][ORACLE], missed), abs=1e-3)
+        if not accelerates:
+            assert errors[step][HOLD][1] == pytest.approx(abs(step) * path_mm, rel=0.5)
+    assert ORACLE in METHODS and ORACLE not in CONSTANT
 
 
 def test_dynamics_count_frames_that_follow_a_counted_one():

@@ -14,6 +14,7 @@ import argparse
 import json
 import math
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from bench.accuracy.targets import targets
 from engines import MODELS, load
 from realtime.assets import asset
 from realtime.body.smpl import load_body
-from realtime.errors import ConfigError, HmmrLiveError, LoadError
+from realtime.errors import ConfigError, HmmrLiveError, LoadError, install_command
 from realtime.version import VERSION
 from training.motion import DEFAULT_MOTION, load_clips
 
@@ -112,6 +113,12 @@ def check_rows(rows: list[Row], engine: str) -> None:
             load(config.model, config.engine, config.runtime.precision, config.runtime.threads).close()
 
 
+def check_ceiling() -> None:
+    """Raises LoadError where its inverse kinematics cannot run: better before an hour's run than after it."""
+    if find_spec("torch") is None:
+        raise LoadError(f"--sections rotations: torch is not installed: {install_command('train')}")
+
+
 def make_plan(options: argparse.Namespace, rows: list[Row]) -> Plan:
     """Raises LoadError where there is no motion."""
     mean = np.tile(np.eye(3), (24, 1, 1))
@@ -174,6 +181,8 @@ def main(argv: list[str] | None = None) -> int:
         also = [parse_also(text) for text in options.also]
         rows = table_rows(options.model, look_ahead_model(options.look_ahead), also, options.quick)
         check_rows(rows, options.engine)
+        if "rotations" in options.sections:
+            check_ceiling()
         if options.plots:
             plots.check_plots()
         summary: dict[str, Any] = {
@@ -218,6 +227,23 @@ def _rendered(options: argparse.Namespace, rows: list[Row], summary: dict[str, A
             "give more --takes or longer ones (--frames)"
         )
     summary |= summarise(drawn, results, options.sections)
+    if "rotations" in options.sections:
+        # Only here: torch is slow to come, and no process that only watches takes needs it.
+        from bench.accuracy import ceiling
+
+        poses = [result.true_poses for result in results if result.true_poses]
+        clips = load_clips(options.motion, "train")
+        summary["rotations"]["ceiling"] = ceiling.measure(
+            load_body(None), poses, plan.mean_pose, clips, plan.seed
+        )
+    summary["oracles"] = {
+        section: names
+        for section, names in (
+            ("rotations", list(summary.get("rotations", {}).get("ceiling", {}))),
+            ("dynamics", [dynamics.ORACLE] if "dynamics" in options.sections else []),
+        )
+        if names
+    }
     return results
 
 

@@ -1,7 +1,8 @@
 """Poses ahead: fΔt against holding the last pose and against going on at the same velocity.
 
 Position error: where the points will be, hips laid together. Displacement error: the foretold change against the true
-one, which forgives what is wrong already (training.metrics.displacement_error_mm).
+one, which forgives what is wrong already (training.metrics.displacement_error_mm). One method, the oracle, goes on
+from the true points of this frame and of the one before: what is lost although nothing is seen wrong.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ STEPS = (1, 2, 3, 5, -5)  # frames of 1/30 s: +33, +67, +100, +167 ms, and HMMR'
 HORIZONS_MS = tuple(step * 1000.0 / FPS for step in STEPS)
 OURS, HOLD = "ours", "hold last"
 CONSTANT = ("constant velocity", "constant velocity, One-Euro", "constant velocity, rotations")
-METHODS = (OURS, HOLD, *CONSTANT)
+ORACLE = "truth, constant velocity"  # is told the truth: no baseline, and not among CONSTANT
+METHODS = (OURS, HOLD, *CONSTANT, ORACLE)
 
 # Of one take: step → "speed" (n,) m/s, and per method (2, n): position and displacement error, mm.
 Errors = dict[int, dict[str, np.ndarray]]
@@ -37,6 +39,7 @@ def dynamics_errors(truth: Truth, body: BodyTrack, ok: np.ndarray) -> Errors:
     frames = np.arange(len(ok))
     begun = ok & np.r_[False, ok[:-1]] & np.isfinite(truth.speed_m_s)
     now = body.joints[:, POINT_JOINTS]
+    steady = _velocity(truth.points)
     result: Errors = {}
     for k, step in enumerate(STEPS):
         rows = frames[begun & (frames + step >= 0) & (frames + step < len(ok))]
@@ -49,15 +52,16 @@ def dynamics_errors(truth: Truth, body: BodyTrack, ok: np.ndarray) -> Errors:
         }
         true_now, true_then = truth.points[rows], truth.points[rows + step]
         result[step] = {"speed": truth.speed_m_s[rows]} | {
-            method: np.stack(
-                (
-                    mpjpe_mm(points[rows], true_then),
-                    displacement_error_mm(points[rows], now[rows], true_then, true_now),
-                )
-            ).astype(np.float32)
-            for method, points in there.items()
+            method: _errors(points[rows], now[rows], true_then, true_now) for method, points in there.items()
         }
+        result[step][ORACLE] = _errors(true_now + step * steady[rows], true_now, true_then, true_now)
     return result
+
+
+def _errors(ahead: np.ndarray, now: np.ndarray, true_ahead: np.ndarray, true_now: np.ndarray) -> np.ndarray:
+    """(n, 14, 3) four times → (2, n) position and displacement error, mm."""
+    position = mpjpe_mm(ahead, true_ahead)
+    return np.stack((position, displacement_error_mm(ahead, now, true_ahead, true_now))).astype(np.float32)
 
 
 def _points_ahead(truth: Truth, body: BodyTrack, rotations: np.ndarray) -> np.ndarray:
@@ -89,7 +93,7 @@ def _smoothed(points: np.ndarray, ok: np.ndarray) -> np.ndarray:
 
 def summarise(takes: list[Errors]) -> dict[str, Any]:
     """Over the frames of all takes: horizon → all | fastest third (by the true speed at that moment) → method →
-    position and displacement error, mm, with their ratios to holding the last pose."""
+    position and displacement error, mm, with their ratios to holding the last pose, the stream's own."""
     result: dict[str, Any] = {}
     for step, horizon_ms in zip(STEPS, HORIZONS_MS, strict=True):
         joined = {key: np.concatenate([take[step][key] for take in takes], axis=-1) for key in takes[0][step]}

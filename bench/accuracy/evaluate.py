@@ -61,6 +61,8 @@ class TakeResult:
         default_factory=dict
     )  # row → (14,) mean distance, hips laid together
     rotations: dict[str, rotations.RotationErrors] = field(default_factory=dict)
+    # (n, 24, 3, 3) true rotations of every 24th counted frame, (10,) betas
+    true_poses: tuple[np.ndarray, np.ndarray] | None = None
     dynamics: dict[str, dynamics.Errors] = field(default_factory=dict)
     rates: dict[str, dict[str, float]] | None = None
 
@@ -135,6 +137,9 @@ class Evaluator:
                 result.rotations[row.name] = rotations.rotation_errors(
                     truth, track.body, ok, self._plan.mean_pose
                 )
+        if "rotations" in self._plan.sections:
+            some = np.flatnonzero(ok)[:: rotations.CEILING_EVERY]
+            result.true_poses = truth.take.rotations[some], truth.take.betas
         for name, track in tracks.items():
             if name.startswith(DYNAMICS) and track.body is not None:
                 errors = dynamics.dynamics_errors(truth, track.body, ok)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from bench.accuracy import rates
-from bench.accuracy.dynamics import METHODS
+from bench.accuracy.dynamics import METHODS, ORACLE
 from bench.accuracy.main_table import AGAINST, METRICS, PAIRED
 from bench.accuracy.rows import ONE_EURO, ONE_EURO_BETA, ONE_EURO_MIN_CUTOFF_HZ, RAW, STREAM
 from bench.accuracy.targets import targets
@@ -87,7 +87,11 @@ def _change(group: dict[str, Any], metric: str) -> str:
 
 def _rotations(section: dict[str, Any]) -> None:
     rows = section["rows"]
-    _title("rotations: mean geodesic error, degrees (ratio to the mean pose)")
+    ceiling = section.get("ceiling", {})
+    _title(
+        "rotations: mean geodesic error, degrees (ratio to the mean pose)"
+        + ("; [in brackets: inverse kinematics on the true markers, no bound]" if ceiling else "")
+    )
     groups = rows[STREAM]["groups"]
 
     def cell(group: dict[str, float]) -> str:
@@ -95,12 +99,12 @@ def _rotations(section: dict[str, Any]) -> None:
         return f"{group['error_deg']:.1f}{ratio}"
 
     print_table(
-        ("", "mean pose", *rows),
+        ("", "mean pose", *rows, *(f"[{column}]" for column in ceiling)),
         [
             [
                 name,
                 _number(own.get("mean_pose_deg", math.nan)),
-                *(cell(row["groups"][name]) for row in rows.values()),
+                *(cell(own["groups"][name]) for own in (*rows.values(), *ceiling.values())),
             ]
             for name, own in groups.items()
         ],
@@ -118,14 +122,18 @@ def _rotations(section: dict[str, Any]) -> None:
 def _dynamics(section: dict[str, Any]) -> None:
     for row, horizons in section.items():
         for frames in ("all", "fastest third"):
-            _title(f"dynamics of {row}, {frames}: position / displacement error, mm (ratios to hold last)")
+            _title(
+                f"dynamics of {row}, {frames}: position / displacement error, mm (ratios to hold last); "
+                "[in brackets: an oracle]"
+            )
             table = []
             for horizon, groups in horizons.items():
                 own = groups[frames]
                 table.append(
                     [f"{horizon} ms", str(own["frames"]), *(_ahead(own[method]) for method in METHODS)]
                 )
-            print_table(("", "frames", *METHODS), table)
+            headings = (f"[{method}]" if method == ORACLE else method for method in METHODS)
+            print_table(("", "frames", *headings), table)
 
 
 def _ahead(numbers: dict[str, float]) -> str:

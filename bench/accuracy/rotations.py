@@ -27,6 +27,7 @@ GROUPS = {
     "collars": ("left_collar", "right_collar"),
     "whole body": ("pelvis",),
 }
+CEILING_EVERY = 24  # of the counted frames of a take, one goes into bench.accuracy.ceiling
 STILL_M_S = 0.15  # mean speed of the points about the pelvis
 STANDING_KNEE_DEG = 45.0  # more in either knee, and he sits or crouches
 

@@ -77,7 +77,9 @@ def table_rows(model: str, look_ahead: str, also: list[Row], quick: bool) -> lis
             Row(ONE_EURO, "world", settings=_MEDIAPIPE, filtered="one-euro"),
             Row(BLAZEPOSE, "world"),
         ]
-    rows += [Row(SINGLE, "single", model), *also, Row(STREAM, "stream", model)]
+    # What refinement corrects stays corrected in the frames that follow: with it, no frame would be alone.
+    single = Row(SINGLE, "single", model, ("refine.steps=0",))
+    rows += [single, *also, Row(STREAM, "stream", model)]
     if look_ahead:
         rows.append(Row(LOOK_AHEAD, "stream", look_ahead))
     if not quick:
