@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_it_learns_from_one_half_and_describes_the_other(folder, tmp_path, monkeypatch):
+def test_it_learns_from_the_first_takes_and_describes_the_others(folder, tmp_path, monkeypatch):
     out = tmp_path / "appearance.safetensors"
     monkeypatch.setattr(fit_appearance, "BATCH", 8)
     monkeypatch.setattr(fit_appearance, "WATCHED", 8)

@@ -98,7 +98,7 @@ def takes(tmp_path):
     return folder
 
 
-def test_an_encoder_that_has_described_its_half_is_not_trained_anew(takes, tmp_path):
+def test_an_encoder_that_has_described_its_takes_is_not_trained_anew(takes, tmp_path):
     torch.manual_seed(0)
     weights = tmp_path / "appearance.safetensors"
     assert not is_described(takes, weights)  # there is none
