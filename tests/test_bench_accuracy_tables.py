@@ -163,7 +163,7 @@ def test_the_oracle_misses_what_accelerates_and_nothing_else(accelerates):
         missed = path_mm * step * (step + 1) / 2 if accelerates else 0.0  # ½(t + s)² − ½t² − s (t − ½)
         assert errors[step][ORACLE] == pytest.approx(np.full_like(errors[step][ORACLE], missed), abs=1e-3)
         if not accelerates:
-            assert errors[step][HOLD][1] == pytest.approx(abs(step) * path_mm, rel=0.5)
+            assert errors[step][HOLD][1] == pytest.approx(abs(step) * path_mm, rel=1e-4)
     assert ORACLE in METHODS and ORACLE not in CONSTANT
 
 

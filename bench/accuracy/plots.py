@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.accuracy.dynamics import METHODS
+from bench.accuracy.dynamics import METHODS, ORACLE
 from bench.accuracy.evaluate import TakeResult
 from bench.accuracy.rows import LOOK_AHEAD, RAW, SINGLE, STREAM
 from realtime.errors import LoadError, install_command
@@ -95,7 +95,8 @@ def _dynamics(figure: Figure, horizons: dict[str, Any]) -> None:
         for number, method in enumerate(METHODS):
             for frames, style in (("all", "-"), ("fastest third", ":")):
                 values = [groups[frames][method][key] for groups in ahead.values()]
-                label = method if frames == "all" else None
+                name = f"[{method}]" if method == ORACLE else method
+                label = name if frames == "all" else None
                 axes.plot(list(ahead), values, style, color=f"C{number}", marker=".", label=label)
         axes.set(xlabel="ms ahead", ylabel=f"{heading} error, mm", ylim=(0, None))
     axes.legend(title="dotted: fastest third")
