@@ -1,6 +1,5 @@
-"""The TensorRT runner on doubles of the driver and of TensorRT's execution; nothing here has run on a GPU.
-
-tests/test_engines_build.py compiles engines for real.
+"""The TensorRT runner on doubles of the driver and of TensorRT's execution; nothing here has run on a GPU
+(tests/test_engines_build.py compiles engines for real).
 """
 
 from concurrent.futures import ThreadPoolExecutor
