@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
 def test_it_learns_from_the_first_takes_and_describes_the_others(folder, tmp_path, monkeypatch):
     out = tmp_path / "appearance.safetensors"
     monkeypatch.setattr(fit_appearance, "BATCH", 8)
-    monkeypatch.setattr(fit_appearance, "WATCHED", 8)
+    monkeypatch.setattr(fit_appearance, "WATCHED_FRAMES", 8)
     arguments = ["fit_appearance", "--observed", str(folder), "--steps", "3", "--out", str(out)]
     monkeypatch.setattr("sys.argv", arguments)
     fit_appearance.main()

@@ -17,11 +17,11 @@ from realtime.assets import ASSETS
 from realtime.body.kinematics import forward_kinematics
 from realtime.body.smpl import load_body
 from realtime.errors import ConfigError, LoadError
-from realtime.features import FEATURE_DIM, FEATURE_VERSION
+from realtime.features import FEATURE_DIM, FEATURE_VERSION, HAS_APPEARANCE
 from tests import windows  # noqa: F401  (torch on one thread)
 from training.appearance_features import MADE_BY, encoder_of
 from training.camera import project
-from training.fit import MODEL_ID, fit
+from training.fit import MODEL_ID, fit, prepare_data
 from training.fit_appearance import describe_takes
 from training.fit_options import arguments
 from training.motion import load_clips
@@ -152,3 +152,23 @@ def test_a_loss_that_nobody_knows_is_refused_before_anything_is_done(data, tmp_p
     with pytest.raises(ConfigError, match="dynamics"):
         fit(_options(data, tmp_path, "--loss", "dinamics=0"))
     assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "learned"),
+    [
+        ((), True),
+        (("--appearance-share", "0"), False),
+        (("--rendered-share", "0", "--flat-share", "0"), False),
+    ],
+)
+def test_features_that_nothing_is_drawn_with_are_neither_promised_nor_shown(data, tmp_path, more, learned):
+    takes = tmp_path / "takes"
+    shutil.copytree(data, takes)
+    encoder = AppearanceEncoder().half().float().eval()
+    described = [SimpleNamespace(path=take_path(takes, k), detected=np.ones(90, bool)) for k in (3, 4, 5)]
+    describe_takes(encoder, described)
+    (tmp_path / "work").mkdir()
+    prepared = prepare_data(_options(data, tmp_path, "--observed", str(takes), *more), load_body(None))
+    assert prepared.appearance == (weights_sha256(encoder) if learned else "")
+    assert bool((prepared.validation._batch["features"][..., HAS_APPEARANCE] > 0).any()) == learned

@@ -23,8 +23,8 @@ ARMS = _indices("collar", "shoulder", "elbow", "wrist", "hand")
 TORSO = _indices("spine1", "spine2", "spine3", "neck", "head")
 
 # How often each kind of change is made, and how strong it is.
-P_AS_CAPTURED = 0.35  # windows that are none of what follows but mirrored or reversed
-P_OTHER_ARMS, P_OTHER_TORSO, P_OTHER_LEGS = 0.45, 0.3, 0.2
+P_AS_CAPTURED = 0.2  # windows that are none of what follows but mirrored or reversed
+P_OTHER_ARMS, P_OTHER_TORSO, P_OTHER_LEGS = 0.6, 0.4, 0.35
 P_POSE_PAIR = 0.2  # MVIPER: from one clip to another by the farthest pair of their poses
 PAIR_CANDIDATES, PAIR_SPREAD_FRAMES = (
     24,
@@ -34,7 +34,7 @@ PAIR_SPEED_RAD = 0.22  # per frame: rms over the joints that the way between the
 P_STRAIGHT_LEGS = 0.12  # the capture hardly knows a person who just stands
 P_ARMS_DOWN = 0.06
 P_MIRROR, P_REVERSE = 0.5, 0.2
-BEND_SD_RAD = np.radians(7.0)  # constant turn of every joint
+BEND_SD_RAD = np.radians(10.0)  # constant turn of every joint
 TILT_SD_RAD = np.radians(7.0)  # of the whole body
 _REST_ARM_RAD = np.radians(72.0)  # from the T-pose to arms that hang
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from engines.export import export
+from engines.export import export, weights_sha256
 from engines.graph_file import DIGITS
 from engines.network.appearance import load_appearance
 from engines.network.checkpoint import load_checkpoint, save
@@ -145,7 +145,9 @@ def prepare_data(options: argparse.Namespace, body: Body) -> Data:
         watcher = VideoTier(videos, options.frames, generator, options.appearance_share)
         tiers.append((watcher, video_share))
         described["video_takes"] = str(len(videos))
-    appearance = encoder_of([*takes, *videos]) if options.appearance_share else ""
+    # Of a tier that nothing is drawn from, no features are learned: fed them all the same, the network would be lost.
+    drawn = [*(takes if options.rendered_share else ()), *(videos if video_share else ())]
+    appearance = encoder_of(drawn) if options.appearance_share else ""
     shares = {motion: 1.0 - options.rendered_share, rendered: options.rendered_share}
     for tier, share in shares.items():
         share *= 1.0 - video_share
@@ -153,7 +155,8 @@ def prepare_data(options: argparse.Namespace, body: Body) -> Data:
         if options.flat_share > 0:
             tiers.append((Withheld(tier), share * options.flat_share))
     batches = NumberedBatches(TrainingData(tiers, options.batch), generator, options.seed)
-    validation = Validation(watched, markers, options.work / VALIDATION_TABLE) if watched else None
+    shown = options.appearance_share if appearance else 0.0
+    validation = Validation(watched, markers, options.work / VALIDATION_TABLE, shown) if watched else None
     print(", ".join(f"{value} {name.replace('_', ' ')}" for name, value in described.items()))
     return Data(batches, validation, markers, described, appearance)
 
@@ -185,7 +188,8 @@ def fit(options: argparse.Namespace) -> None:
         "seed": options.seed,
         "batch": options.batch,
         "frames": options.frames,
-        "init": str(options.init),
+        "init": weights_sha256(model) if options.init else "",
+        "rate": options.rate,
         "without": options.without,
         "appearance_share": options.appearance_share,
         "shares": [
@@ -194,7 +198,7 @@ def fit(options: argparse.Namespace) -> None:
             options.video_share if options.videos else 0.0,
         ],
     }
-    budget = Budget(minutes=options.minutes) if options.minutes else Budget(steps=options.steps)
+    budget = Budget(minutes=options.minutes) if options.minutes is not None else Budget(steps=options.steps)
     trainer = Trainer(model.to(device), loss, budget, run=run, peak_rate=options.rate)
     checkpoint = options.work / "checkpoint.pt"
     if trainer.restore(checkpoint):

@@ -39,10 +39,8 @@ from training.take_tier import TakeTier
 BATCH = 192
 PEAK_RATE, WEIGHT_DECAY = 1.0e-3, 0.1
 P_BLIND = 0.3  # frames without landmarks
-WATCHED_TAKES, WATCHED = (
-    40,
-    1024,
-)  # the last takes, never learned from, and how many frames of those: to watch by
+WATCHED_TAKES = 40  # the last ones, never learned from unless --takes says so: to watch by
+WATCHED_FRAMES = 1024  # of those
 EMA_DECAY = 0.998
 LEARNED = ("points", "keypoints", "rotations", "betas")
 
@@ -53,7 +51,8 @@ class _Frames(TakeTier):
     def __init__(
         self, takes: list[ObservedTake], markers: Markers, rng: np.random.Generator, batch: int
     ) -> None:
-        super().__init__(takes, markers, 1, rng)
+        # Features that lie there may be another encoder's: which takes are drawn is none of their business.
+        super().__init__(takes, markers, 1, rng, appearance=0.0)
         self._batch = batch
         self._maps: list[np.ndarray] = []
         self._open = {
@@ -101,7 +100,7 @@ def learn(
     minutes: float,
 ) -> AppearanceEncoder:
     train = _Frames(takes, markers, np.random.default_rng(seed), BATCH)
-    watch = _Frames(watched, markers, np.random.default_rng(1), WATCHED)
+    watch = _Frames(watched, markers, np.random.default_rng(1), WATCHED_FRAMES)
     encoder = AppearanceEncoder()
     model = HMMRLive(
         NetworkConfig(
@@ -196,12 +195,18 @@ def describe_takes(encoder: AppearanceEncoder, takes: list[ObservedTake]) -> Non
         np.save(appearance_path(take.path), z)
 
 
+def _positive(text: str) -> int:
+    if (number := int(text)) <= 0:
+        raise argparse.ArgumentTypeError(f"{text}: expected more than 0")
+    return number
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--observed", type=Path, default=Path("data/observed/train"))
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=_positive, default=6000)
     parser.add_argument("--minutes", type=float, default=1e9, help="stop and anneal within so many")
-    parser.add_argument("--takes", type=int, help="learn from the first so many; default two thirds")
+    parser.add_argument("--takes", type=_positive, help="learn from the first so many; default two thirds")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("assets/appearance.safetensors"))
@@ -229,7 +234,7 @@ def fit_appearance(options: argparse.Namespace) -> None:
         takes[:learned], watched, fit_markers(takes), body, options.steps, options.seed, options.minutes
     )
     provenance = {
-        "command": f"python -m training.fit_appearance --steps {options.steps} --seed {options.seed}",
+        "command": f"python -m training.fit_appearance --takes {learned} --steps {options.steps} --seed {options.seed}",
         "rendered_takes": str(learned),
         "licence": "Apache-2.0",
     }

@@ -15,7 +15,7 @@ from training.take_tier import APPEARANCE_SHARE
 STEPS = 20_000
 FRAMES = 24  # 12 of them with a full ring behind them
 BATCH = 40
-RENDERED_SHARE = 0.7
+RENDERED_SHARE = 0.5
 VIDEO_SHARE = (
     0.12  # where there are videos: enough to be met often, too little to outvote what is known in 3-D
 )
@@ -86,6 +86,9 @@ def check(options: argparse.Namespace) -> None:
             raise ConfigError(
                 f"--{name.replace('_', '-')} {getattr(options, name)}: expected a share from 0 to 1"
             )
+    for name in ("minutes", "steps", "batch", "rate"):
+        if (number := getattr(options, name)) is not None and number <= 0:
+            raise ConfigError(f"--{name} {number:g}: expected more than 0")
     if options.frames <= options.delay + 2:
         raise ConfigError(
             f"--frames {options.frames}: with --delay {options.delay} give at least {options.delay + 3}"

@@ -21,7 +21,7 @@ from training.losses import WindowLoss
 from training.metrics import LIMB_JOINTS, LIMBS, mpjpe_mm, pa_mpjpe_mm
 from training.noise import Markers
 from training.observe import ObservedTake
-from training.take_tier import TakeTier
+from training.take_tier import APPEARANCE_SHARE, TakeTier
 
 WINDOWS, FRAMES = 64, 40
 SEED = 7
@@ -33,10 +33,15 @@ _HIPS = [LIMBS.index("left_hip"), LIMBS.index("right_hip")]
 
 
 class Validation:
-    """Call it with a Trainer: measures its averaged model, adds a row to `table`, gives a line to print."""
+    """Call it with a Trainer: measures its averaged model, adds a row to `table`, gives a line to print.
 
-    def __init__(self, takes: list[ObservedTake], markers: Markers, table: Path) -> None:
-        batch = TakeTier(takes, markers, FRAMES, np.random.default_rng(SEED)).windows(WINDOWS)
+    appearance: share of windows with appearance features; 0 for a network that learns without.
+    """
+
+    def __init__(
+        self, takes: list[ObservedTake], markers: Markers, table: Path, appearance: float = APPEARANCE_SHARE
+    ) -> None:
+        batch = TakeTier(takes, markers, FRAMES, np.random.default_rng(SEED), appearance).windows(WINDOWS)
         self._batch = tensors(batch)
         self._table = table
 
