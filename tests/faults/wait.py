@@ -9,8 +9,8 @@ from realtime import child
 
 def main() -> int:
     log = Path(sys.argv[1])
-    log.write_text("started")
-    try:
+    try:  # it may be asked to end as soon as the file is there
+        log.write_text("started")
         while True:
             time.sleep(0.05)
     finally:
