@@ -2,8 +2,8 @@
 
     python -m training.ablation [--observed FOLDER] [--steps 1000] [NAME …]
 
-Weights go to data/ablation, a run that is there is not made again, and at the end stands the command that measures all
-of them on the same held-out pictures (bench/accuracy).
+Weights go to --out, and a run that is there is not made again: for other takes or --steps give another one. At the end
+stands the command that measures all of them on the same held-out pictures (bench/accuracy).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Name → what is changed. Those of the second kind learn without rendered takes, as only there motion is varied anew.
+# Name → what is changed. How motion is varied shows only without rendered takes, where it is varied anew. Without the
+# map, the takes that have its features are drawn no more often than others, as well.
 NOISE_ONLY = ("--rendered-share", "0")
 RUNS: dict[str, tuple[str, ...]] = {
     "everything": (),

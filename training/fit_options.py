@@ -16,9 +16,8 @@ STEPS = 20_000
 FRAMES = 24  # 12 of them with a full ring behind them
 BATCH = 40
 RENDERED_SHARE = 0.5
-VIDEO_SHARE = (
-    0.12  # where there are videos: enough to be met often, too little to outvote what is known in 3-D
-)
+# Where there are videos: enough to be met often, too little to outvote what is known in 3-D.
+VIDEO_SHARE = 0.12
 VALIDATION_TAKES = 24
 
 
