@@ -121,8 +121,23 @@ def test_errors_last_as_long_as_they_did(body):
     take = observed_take(body)
     noise = fit_noise([replace(take, t_s=2.0 * take.t_s)], first_markers())
     counted = replace(noise, visibility_tracks=[np.repeat(np.arange(90.0)[:, None], 33, axis=1)])
-    _, _, row = counted.sample(np.arange(40.0), np.random.default_rng(1))
+    _, _, row = counted.sample(np.arange(40.0), noise.poses[0], np.random.default_rng(1))
     assert np.abs(np.diff(row[:, 0])).sum() == pytest.approx(39 / 2, abs=2)  # there and, at an end, back
+
+
+def test_errors_are_those_of_a_like_pose(body):
+    """Of two takes, each met in the middle of the window; pose by pose, the errors come from the one asked for."""
+    takes = [observed_take(body, seed) for seed in range(2)]
+    noise = fit_noise(takes, first_markers())
+    named = replace(
+        noise,
+        visibility_tracks=[np.full((len(v), 33), float(i)) for i, v in enumerate(noise.visibility_tracks)],
+    )
+    rng, last = np.random.default_rng(0), len(noise.visibility_tracks[0])
+    for take, rows in enumerate((slice(0, last), slice(last, None))):
+        for pose in named.poses[rows][::20]:
+            _, _, told = named.sample(np.arange(9.0), pose, rng)
+            assert (told == take).all()
 
 
 def test_batches_have_their_truth_in_the_ray_frame(body):

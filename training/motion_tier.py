@@ -11,7 +11,7 @@ from realtime.perception.look import LANDMARKS, SWAPPED
 from training.augment import MotionBank
 from training.batch import BOX_TAU_S, Batch, Windows, make_batch, no_appearance
 from training.camera import project
-from training.crops import smooth_crops
+from training.crops import keypoint_crops, smooth_crops
 from training.motion import FPS
 from training.noise import LEFT_HIP, RIGHT_HIP, NoiseModel
 from training.pace import MAX_AHEAD_FRAMES, frame_times, random_stride
@@ -36,12 +36,9 @@ class MotionTier:
         rotations = np.empty((count, frames, 24, 3, 3), np.float32)
         ahead = np.empty_like(rotations)
         trans = np.empty((count, frames, 3))
-        dt_s = np.empty((count, frames))
+        steps, dt_s = np.empty((count, frames)), np.empty((count, frames))
         dt_ahead = rng.uniform(-MAX_AHEAD_FRAMES, MAX_AHEAD_FRAMES, (count, frames))
         size, fov, up = np.empty((count, 2)), np.empty(count), np.empty((count, 3))
-        image_noise = np.empty((count, frames, 33, 2))
-        world_noise = np.empty((count, frames, 33, 3))
-        visibility = np.empty((count, frames, 33))
         for i in range(count):
             times, dt_s[i] = frame_times(frames, random_stride(rng), rng)
             pace = np.exp(rng.normal(0.0, 0.25))  # the motion itself slower or faster
@@ -57,7 +54,7 @@ class MotionTier:
             trans[i] = setting.before(window.trans)
             size[i], fov[i] = (setting.camera.width, setting.camera.height), setting.camera.fov_deg
             up[i] = setting.camera.R[:, 1]
-            image_noise[i], world_noise[i], visibility[i] = self._noise.sample(times, rng)
+            steps[i] = times
         betas = np.stack([random_betas(rng) for _ in range(count)])
         betas_t = np.repeat(betas[:, None], frames, axis=1)
         joints, transforms = forward_kinematics(self._body, rotations, betas_t)
@@ -66,9 +63,10 @@ class MotionTier:
         sizes = np.repeat(size[:, None], frames, axis=1)
         fovs = np.repeat(fov[:, None], frames, axis=1)
         true_px = project(markers, sizes, fovs)
+        centred = markers - markers[:, :, [LEFT_HIP, RIGHT_HIP]].mean(axis=2, keepdims=True)
+        image_noise, world_noise, visibility = self._errors(steps, centred, true_px, sizes, fovs)
         diagonal = np.hypot(*np.moveaxis(np.ptp(true_px, axis=2), -1, 0))
         landmarks_px = true_px + image_noise * diagonal[..., None, None]
-        centred = markers - markers[:, :, [LEFT_HIP, RIGHT_HIP]].mean(axis=2, keepdims=True)
         self._confuse(landmarks_px, centred, visibility)
         crops = smooth_crops(landmarks_px, visibility, dt_s, BOX_TAU_S)
         R_cam_ray, _ = virtual_camera(crops, sizes, fovs)
@@ -97,6 +95,22 @@ class MotionTier:
             rng,
             crops,
         )
+
+    def _errors(
+        self,
+        steps: np.ndarray,
+        centred: np.ndarray,
+        true_px: np.ndarray,
+        sizes: np.ndarray,
+        fovs: np.ndarray,
+    ) -> list[np.ndarray]:
+        """Error tracks of B windows: image (B, T, 33, 2), world (B, T, 33, 3), visibility (B, T, 33)."""
+        middle = self._frames // 2
+        crops, _ = keypoint_crops(true_px[:, middle], np.ones(true_px.shape[:1] + (33,)))
+        R_cam_ray, _ = virtual_camera(crops, sizes[:, middle], fovs[:, middle])
+        poses = centred[:, middle] @ R_cam_ray
+        samples = [self._noise.sample(*one, self._rng) for one in zip(steps, poses, strict=True)]
+        return [np.stack(part) for part in zip(*samples, strict=True)]
 
     def _confuse(self, *tracks: np.ndarray) -> None:
         """Exchange left and right of arms, of legs or of all in some windows for a spell, in place. Tracks (B, T, 33,

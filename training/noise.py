@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ from training.observe import LOOKS, ObservedTake, load_takes, shares
 
 PLAIN, BOTH = LOOKS.index("plain"), LOOKS.index("both")
 LEFT_HIP, RIGHT_HIP = BLAZEPOSE_NAMES.index("left_hip"), BLAZEPOSE_NAMES.index("right_hip")
+# Places in the error tracks, of which a window gets the one where the pose was most like its own.
+CANDIDATES = 256
 _RIDGE = 3.0
 _MARKER_PRIOR = 20.0  # weight of the first guess, in frames
 _CLEAR = 0.6  # landmarks are fitted where BlazePose is this sure
@@ -121,24 +124,46 @@ class NoiseModel:
     image_tracks: list[np.ndarray]  # (T, 33, 2) in diagonals of the true landmarks' box
     world_tracks: list[np.ndarray]  # (T, 33, 3) metres
     visibility_tracks: list[np.ndarray]  # (T, 33)
-    strides: list[float]  # of every track: frames of the capture from one row to the next
+    poses: (
+        np.ndarray
+    )  # (rows of all tracks, 33, 3) metres: the markers that were seen so, as `world_truth` has them
+    strides: np.ndarray  # of every track: frames of the capture from one row to the next
     chances: np.ndarray  # of every track
 
     def sample(
-        self, steps: np.ndarray, rng: np.random.Generator
+        self, steps: np.ndarray, pose: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Error tracks at `steps` (T,) frames of the capture, from a random take: image (T, 33, 2), world (T, 33, 3),
-        visibility (T, 33)."""
-        index = int(rng.choice(len(self.image_tracks), p=self.chances))
-        last = len(self.image_tracks[index]) - 1
-        where = rng.uniform(0, last) + steps / self.strides[index]
-        folded = np.abs((where + last) % (2 * last) - last).astype(int)
+        """Error tracks at `steps` (T,) frames of the capture: image (T, 33, 2), world (T, 33, 3), visibility (T, 33).
+
+        pose (33, 3): the markers in the middle of the window, as `world_truth` has them. What is wrong depends on it,
+        so of CANDIDATES places in the tracks that one is taken where the person stood most like it.
+        """
+        tracks = rng.choice(len(self._lasts), CANDIDATES, p=self.chances)
+        starts = rng.uniform(0.0, self._lasts[tracks])
+        there = self._rows(tracks, starts, steps[len(steps) // 2])
+        met = self.poses[self._firsts[tracks] + there]
+        best = np.square(met - pose).sum(axis=(1, 2)).argmin()
+        index, rows = tracks[best], self._rows(tracks[best], starts[best], steps)
         strength = rng.uniform(0.5, 1.1)
         return (
-            strength * self.image_tracks[index][folded],
-            strength * self.world_tracks[index][folded],
-            self.visibility_tracks[index][folded],
+            strength * self.image_tracks[index][rows],
+            strength * self.world_tracks[index][rows],
+            self.visibility_tracks[index][rows],
         )
+
+    @cached_property
+    def _lasts(self) -> np.ndarray:
+        return np.array([len(track) - 1 for track in self.visibility_tracks])
+
+    @cached_property
+    def _firsts(self) -> np.ndarray:
+        return np.concatenate([[0], np.cumsum(self._lasts + 1)[:-1]])
+
+    def _rows(self, tracks: np.ndarray, starts: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """Rows of tracks so many frames of the capture after the rows `starts`; at their ends they turn back."""
+        last = self._lasts[tracks]
+        where = starts + steps / self.strides[tracks]
+        return np.abs((where + last) % (2 * last) - last).astype(int)
 
 
 def world_truth(markers: Markers, take: ObservedTake, crops: np.ndarray) -> np.ndarray:
@@ -184,7 +209,8 @@ def fit_noise(takes: list[ObservedTake], markers: Markers) -> NoiseModel:
         image_tracks,
         world_tracks,
         visibility_tracks,
-        [take.stride for take in takes],
+        np.concatenate(truths).reshape(-1, 33, 3).astype(np.float32),
+        np.array([take.stride for take in takes]),
         shares(takes),
     )
 
