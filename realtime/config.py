@@ -28,7 +28,7 @@ class CameraConfig:
 
 UNSET = "unset"  # value of a setting that may be without one
 
-MIRROR_MODES = ("off", "alternate", "both")
+MIRROR_MODES = ("auto", "off", "alternate", "both")
 MAP_MODES = ("auto", "on", "off")
 PERCEPTION_ENGINES = ("auto", "onnxruntime", "tensorrt")
 
@@ -39,7 +39,9 @@ class PerceptionConfig:
     # Of blazepose:
     engine: str = "auto"  # auto | onnxruntime | tensorrt
     threads: int = 1  # on the CPU, per look
-    mirror: str = "off"  # off | alternate (every other frame's crop mirrored) | both (two looks per frame)
+    # off | alternate (every other frame's crop mirrored) | both (two looks per frame) | auto: both where a second
+    # core is there for the second look, else off
+    mirror: str = "auto"
     map: str = "auto"  # the network's map as appearance features, too: auto (where their encoder is there) | on | off
     mask: bool = False  # fill Detection.mask; the viewer's picture then dims what is not the person
     # Of mediapipe:

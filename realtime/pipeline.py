@@ -21,7 +21,7 @@ from realtime.config import Config
 from realtime.estimator import LONGEST_GAP_S, Estimator
 from realtime.messages import MessageError, PoseMessage, encode_pose
 from realtime.observation import Estimate, Frame, Observation
-from realtime.perception import check_appearance, make_perception
+from realtime.perception import check_appearance, in_short, make_perception
 from realtime.perception.tracking import Tracker
 from realtime.pictures import PictureSender
 from realtime.record import Recorder
@@ -228,6 +228,7 @@ class Stream:
         constants = {
             "body": self.body.id,
             "model": self.engine.model_id,
+            "perception": in_short(self.view.perception),
             "source": self.view.feed.name,
             "hmmr_live": VERSION,
         }

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from realtime.bus.status import StatusSender
+from realtime.perception import in_short
 from realtime.summary import Summary, plain
 from realtime.terminal import Terminal
 from realtime.version import versions
@@ -33,6 +34,7 @@ class Report:
         stream, camera = self._stream, self._stream.view.feed.status()
         engine = stream.engine
         self._terminal.say(f"source  {camera.name}: {camera.message}")
+        self._terminal.say(f"sees    {in_short(stream.view.perception)}")
         what = engine.describe()
         why = f"; {what['chosen']}" if what.get("chosen") else ""
         late = f", {engine.delay} frames of look-ahead" if engine.delay else ""

@@ -12,6 +12,7 @@ from bench.accuracy.__main__ import main, parse
 from bench.accuracy.rows import LOOK_AHEAD, RAW, SINGLE, STREAM, Row, dynamics_rows, parse_also, table_rows
 from bench.accuracy.targets import Target, targets
 from realtime.errors import ConfigError
+from realtime.perception.mirror import mode_here
 
 
 def test_rows_of_the_table():
@@ -33,6 +34,11 @@ def test_rows_of_the_table():
     assert shared[SINGLE] == shared[STREAM] == shared[table.BLAZEPOSE] == shared["stream, tilt known"]
     assert shared[RAW] == shared[table.ONE_EURO] == shared["stream on mediapipe"]
     assert len(set(shared.values())) == 7  # and smoothed, map off, the mirrors, another score
+    here = mode_here("auto")  # of which no row is made twice
+    mirrors = [name for name in names if name.startswith("stream, mirror=")]
+    assert mirrors == [f"stream, mirror={mode}" for mode in ("off", "alternate", "both") if mode != here]
+    named = Row("x", "stream", settings=(f"perception.mirror={here}",))
+    assert named.perception_key("auto") == shared[STREAM]
     ahead = dynamics_rows(rows, dynamics.HORIZONS_MS)
     assert [row.name.removeprefix("dynamics of ") for row in ahead] == ["no dynamics", "sure", STREAM]
     assert all(row.ahead_ms == dynamics.HORIZONS_MS for row in ahead)
@@ -169,6 +175,8 @@ def test_one_run_prints_and_writes_everything(tmp_path, capsys):
     ):
         assert part in printed
     written = json.loads(out.read_text())
+    assert written["mirror"] == mode_here("auto")
+    assert f"rows that do not name perception.mirror: {written['mirror']}" in printed
     rows = written["main"]["rows"]
     assert list(rows) == [RAW, SINGLE, "twin", STREAM, LOOK_AHEAD]
     twin, stream = rows["twin"], rows[STREAM]

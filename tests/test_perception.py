@@ -173,7 +173,9 @@ def test_chosen_on_the_command_line():
     assert parse([]).perception.name == Config().perception.name
     for name in PERCEPTIONS:
         assert parse(["--perception", name]).perception.name == name
-    assert parse(["--set", "perception.mirror=both"]).perception.mirror == "both"
+    assert parse([]).perception.mirror == "auto"
+    for mode in ("auto", "off", "alternate", "both"):
+        assert parse(["--set", f"perception.mirror={mode}"]).perception.mirror == mode
     for bad in (
         ["--perception", "kinect"],
         ["--set", "perception.name=kinect"],

@@ -1,5 +1,6 @@
 """BlazePose on our engines: the landmarks of MediaPipe, and what it has beyond them."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from engines.runner import make_runner
 from realtime import assets
 from realtime.config import PerceptionConfig
 from realtime.errors import ConfigError, LoadError
-from realtime.perception import graphs
+from realtime.perception import graphs, in_short
 from realtime.perception.blazepose import BlazePose
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,7 +22,8 @@ STEP_NS = 33_333_000
 
 @pytest.fixture(scope="module")
 def pose():
-    made = perception_of("blazepose")
+    """Looks once at a picture, as MediaPipe does, which most tests here hold it against."""
+    made = perception_of("blazepose", mirror="off")
     yield made
     made.close()
 
@@ -148,6 +150,22 @@ def test_mirrored_looks(mirror):
         assert np.abs(found.mask - expected.mask).sum() < 0.1 * expected.mask.sum()
     pose.close()
     plain.close()
+
+
+@pytest.mark.parametrize(("cores", "same"), [(1, "off"), (2, "both")])
+def test_by_default_it_looks_twice_where_a_second_core_is_there(monkeypatch, cores, same):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
+    usual, told = perception_of("blazepose"), perception_of("blazepose", mirror=same)
+    assert usual.describe() == told.describe() and usual.describe()["mirror"] == same
+    assert in_short(usual) == f"blazepose, mirror={same}"
+    twice = usual._network._mirror is not None
+    assert twice == (same == "both")  # the second graph is not loaded for nothing
+    for step, picture in enumerate(pictures(4)):
+        one, other = (pose.process(picture, step * STEP_NS) for pose in (usual, told))
+        for key in ("landmarks_px", "world", "visibility", "appearance"):
+            np.testing.assert_array_equal(getattr(one, key), getattr(other, key))
+    usual.close()
+    told.close()
 
 
 def test_bad_settings():

@@ -1,11 +1,13 @@
 """Looks at a person and at his mirror picture, made one."""
 
+import os
+
 import numpy as np
 import pytest
 from people import STANDING
 
 from realtime.perception.look import LANDMARKS, SIZE, SWAPPED, Look
-from realtime.perception.mirror import DOUBT, SHARE, Alternation, confused, merge
+from realtime.perception.mirror import DOUBT, SHARE, Alternation, confused, merge, mode_here
 
 rng = np.random.default_rng(0)
 LEGS, ARMS = slice(23, 33), slice(11, 23)
@@ -26,6 +28,20 @@ def exchanged(one, limbs):
     points[:LANDMARKS][limbs] = one.points[SWAPPED][:LANDMARKS][limbs]
     world[limbs] = one.world[SWAPPED[:LANDMARKS]][limbs]
     return Look(one.presence, points, world, one.visibility)
+
+
+@pytest.mark.parametrize(("cores", "mode"), [(1, "off"), (2, "both"), (16, "both"), (None, "off")])
+@pytest.mark.parametrize("affinity", [True, False])
+def test_auto_looks_twice_where_two_cores_may_be_used(monkeypatch, cores, mode, affinity):
+    """By what the process may use; where that is not told, by what the machine has; None: not even that."""
+    if affinity and cores is not None:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
+        monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    else:
+        monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+        monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert mode_here("auto") == mode
+    assert [mode_here(asked) for asked in ("off", "alternate", "both")] == ["off", "alternate", "both"]
 
 
 def test_left_and_right():

@@ -9,7 +9,7 @@ from people import perception_of
 
 from realtime.config import Config
 from realtime.errors import ConfigError, LoadError
-from realtime.perception import make_perception
+from realtime.perception import in_short, make_perception
 from realtime.perception.mediapipe_pose import MODELS, MediaPipePose
 
 mediapipe = pytest.importorskip("mediapipe", reason="the extra [mediapipe] is not installed")
@@ -79,7 +79,17 @@ def test_download_breaks_off(no_heavy_model, monkeypatch):
         server.server_close()
 
 
-@pytest.mark.parametrize(("key", "value"), [("mirror", "both"), ("map", "on"), ("mask", True)])
+@pytest.mark.parametrize("mirror", ["auto", "off"])
+def test_one_look_is_what_it_has(mirror):
+    made = perception_of("mediapipe", mirror=mirror)
+    assert in_short(made) == "mediapipe"
+    made.close()
+
+
+REFUSED = [("mirror", "both"), ("mirror", "alternate"), ("map", "on"), ("mask", True)]
+
+
+@pytest.mark.parametrize(("key", "value"), REFUSED)
 def test_what_only_blazepose_does_is_not_ignored(key, value):
     config = Config()
     config.perception.name = "mediapipe"

@@ -72,6 +72,7 @@ def test_every_frame_becomes_a_message_a_row_and_a_number(scripted, tmp_path, ca
     assert feed.closed
     data = np.load(record)
     assert list(data["frame_index"]) == list(range(40))
+    assert str(data["perception"]) == "scripted"
     told = json.loads(out.read_text())
     assert told["frames"] == {
         "captured": 40,
@@ -94,6 +95,7 @@ def test_every_frame_becomes_a_message_a_row_and_a_number(scripted, tmp_path, ca
     printed = capsys.readouterr()
     assert printed.err == ""
     assert f"recorded 40 frames: {record}" in printed.out
+    assert "sees    scripted\n" in printed.out
 
 
 def test_frames_and_duration_end_a_run(scripted):

@@ -29,7 +29,9 @@ from bench.accuracy.targets import targets
 from engines import MODELS, load
 from realtime.assets import asset
 from realtime.body.smpl import load_body
+from realtime.config import Config
 from realtime.errors import ConfigError, HmmrLiveError, LoadError, install_command
+from realtime.perception.mirror import mode_here
 from realtime.version import VERSION
 from training.motion import DEFAULT_MOTION, load_clips
 
@@ -187,6 +189,7 @@ def main(argv: list[str] | None = None) -> int:
             plots.check_plots()
         summary: dict[str, Any] = {
             "version": VERSION,
+            "mirror": mode_here(Config().perception.mirror),  # of the rows that do not name it
             "options": vars(options),
         }
         results = _rendered(options, rows, summary)

@@ -53,6 +53,8 @@ def _main(summary: dict[str, Any]) -> None:
             for row, scores in rows.items()
         ],
     )
+    if "mirror" in summary:
+        print(f"rows that do not name perception.mirror: {summary['mirror']}")
     if ONE_EURO in rows:
         print(f"One-Euro: {ONE_EURO_MIN_CUTOFF_HZ:g} Hz at rest, {ONE_EURO_BETA:g} Hz per m/s")
     compared = (*PAIRED, "lag_ms")

@@ -6,6 +6,7 @@ from dataclasses import astuple, dataclass, replace
 
 from realtime.config import MIRROR_MODES, Config, apply_setting
 from realtime.errors import ConfigError
+from realtime.perception.mirror import mode_here
 
 RAW = "mediapipe: world landmarks"
 MEDIAPIPE_SMOOTHED = "mediapipe: its own smoothing"
@@ -22,10 +23,11 @@ ONE_EURO_MIN_CUTOFF_HZ, ONE_EURO_BETA = 1.0, 4.0
 
 _MEDIAPIPE = ("perception.name=mediapipe",)
 _DEFAULT = Config()
-# Every way the stream is not by default.
+_USUAL_MIRROR = {_DEFAULT.perception.mirror, mode_here(_DEFAULT.perception.mirror)}
+# Every way the stream is not by default, on this machine.
 _OTHERWISE = (
     "perception.map=off",
-    *(f"perception.mirror={mode}" for mode in MIRROR_MODES if mode != _DEFAULT.perception.mirror),
+    *(f"perception.mirror={mode}" for mode in MIRROR_MODES if mode not in _USUAL_MIRROR),
     f"refine.steps={0 if _DEFAULT.refine.steps else 1}",
 )
 SWITCHES = (
@@ -56,7 +58,9 @@ class Row:
 
     def perception_key(self, engine: str) -> tuple:
         """Rows of one key look at the pictures through one perception."""
-        return (*astuple(self.config(engine).perception), self.filtered == "mediapipe")
+        perception = self.config(engine).perception
+        perception.mirror = mode_here(perception.mirror)
+        return (*astuple(perception), self.filtered == "mediapipe")
 
 
 def parse_also(text: str) -> Row:

@@ -49,7 +49,7 @@ def _blazepose(config: Config) -> Perception:
 
 
 def _mediapipe(config: Config) -> Perception:
-    asked = {"mirror": config.perception.mirror != "off", "map": config.perception.map == "on"}
+    asked = {"mirror": config.perception.mirror not in ("auto", "off"), "map": config.perception.map == "on"}
     for key, wanted in {**asked, "mask": config.perception.mask}.items():
         if wanted:
             raise ConfigError(
@@ -77,6 +77,12 @@ def make_perception(config: Config) -> Perception:
             f"--set perception.name={name}: no such perception; known: {', '.join(sorted(PERCEPTIONS))}"
         )
     return PERCEPTIONS[name](config)
+
+
+def in_short(perception: Perception) -> str:
+    """ "blazepose, mirror=both": for the terminal and the head of recordings."""
+    told = perception.describe()
+    return told["name"] + (f", mirror={told['mirror']}" if "mirror" in told else "")
 
 
 def check_appearance(perception: Perception, engine: Engine) -> None:

@@ -23,7 +23,7 @@ from realtime.observation import Detection
 from realtime.perception.appearance import appearance_network
 from realtime.perception.detector import Detector
 from realtime.perception.look import FOLLOWED, LANDMARKS, SIZE, LandmarkNetwork, Look
-from realtime.perception.mirror import Alternation, merge
+from realtime.perception.mirror import Alternation, merge, mode_here
 from realtime.perception.outline import OutlineNetwork
 from realtime.perception.region import Region, SteadyPoints, region_around
 
@@ -46,9 +46,9 @@ class BlazePose:
                     f"--set perception.{key}={getattr(config, key)}: expected one of {', '.join(known)}"
                 )
         self.own_time_ns = 0  # of the last `process`, all of it
-        self._mirror = config.mirror
+        self._mirror = mode_here(config.mirror)
         self._detector = Detector(config.engine, config.threads)
-        self._network = LandmarkNetwork(config.engine, config.threads, twice=config.mirror == "both")
+        self._network = LandmarkNetwork(config.engine, config.threads, twice=self._mirror == "both")
         self._appearance = appearance_network(config)
         self._outline = OutlineNetwork(config.engine, config.threads) if config.mask else None
         self._steady = SteadyPoints()
