@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from engines.network.appearance import AppearanceEncoder, load_appearance
+from engines.network.appearance import AppearanceEncoder, load_appearance, save_appearance
 from engines.network.config import NetworkConfig
 from engines.network.model import HMMRLive
 from engines.onnxruntime_runner import read_metadata
@@ -54,6 +54,42 @@ def test_it_learns_from_the_first_takes_and_describes_the_others(folder, tmp_pat
     assert np.isnan(z[3]).all() and np.isfinite(z[4]).all()
     told = json.loads((folder / "appearance.json").read_text())["weights_sha256"]
     assert told == read_metadata(out.with_suffix(".onnx"))["weights_sha256"]
+
+
+def test_it_goes_on_from_a_given_encoder(folder, tmp_path, monkeypatch):
+    """Three warm-up steps hardly move it; a new one begins elsewhere."""
+    given = AppearanceEncoder()
+    given.mean.fill_(1.0)
+    start = tmp_path / "start.safetensors"
+    save_appearance(given, start, {})
+    monkeypatch.setattr(fit_appearance, "BATCH", 8)
+    monkeypatch.setattr(fit_appearance, "WATCHED_FRAMES", 8)
+    apart = {}
+    for name, more in (("on", ["--init", str(start)]), ("new", [])):
+        out = tmp_path / f"{name}.safetensors"
+        monkeypatch.setattr(
+            "sys.argv",
+            [
+                "fit_appearance",
+                "--observed",
+                str(folder),
+                "--steps",
+                "3",
+                "--seed",
+                "1",
+                "--out",
+                str(out),
+                *more,
+            ],
+        )
+        fit_appearance.main()
+        encoder, _ = load_appearance(out)
+        apart[name] = max(
+            float((a - b).abs().max())
+            for (key, a), b in zip(given.state_dict().items(), encoder.state_dict().values(), strict=True)
+            if not key.startswith("out.")  # brought to another size at the end
+        )
+    assert apart["on"] < 0.02 < apart["new"]
 
 
 def untrained():

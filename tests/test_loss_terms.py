@@ -10,6 +10,7 @@ from training.loss_terms import (
     SOFT_M,
     acceleration_error,
     closed_form_camera,
+    delay,
     hallucination_error,
     nearest_frames,
     project,
@@ -18,7 +19,7 @@ from training.loss_terms import (
     strip_size,
     velocity_error,
 )
-from training.metrics import acceleration_error_mm
+from training.metrics import acceleration_error_mm, lag_ms
 
 
 def test_closed_form_camera_is_least_squares():
@@ -116,3 +117,28 @@ def test_soft_distance_is_square_near_zero_and_length_far_off():
     near, far = torch.tensor([[0.001, 0.0, 0.0]]), torch.tensor([[0.0, 3.0, 4.0]])
     assert soft_distance(near).item() == pytest.approx(0.001**2 / (2 * SOFT_M), rel=1e-3)
     assert soft_distance(far).item() == pytest.approx(5.0 - SOFT_M, rel=1e-3)
+
+
+@pytest.mark.parametrize("late_frames", [-0.5, 0.0, 0.4, 1.0])
+def test_the_delay_is_the_lag_of_the_metrics_however_damped_and_shifted(late_frames):
+    """Slow waves, sampled late, on uneven frames; half as wide, and beside the truth."""
+    generator = torch.Generator().manual_seed(3)
+    dt_s = 0.015 + 0.03 * torch.rand(400, 60, generator=generator)
+    t_s = dt_s.cumsum(dim=1)[..., None, None]
+    phase, beside = 2.0 * torch.pi * torch.rand(2, 400, 1, 5, 3, generator=generator)
+
+    def told(late_s: float) -> torch.Tensor:
+        return torch.sin(3.0 * (t_s - late_s) + phase)
+
+    found = delay(0.5 * told(late_frames / 30.0) + beside, told(0.0), dt_s)
+    assert float(found) == pytest.approx(late_frames, abs=0.06)
+    even = np.arange(300)[:, None, None] / 30.0 + phase[0, 0].numpy()
+    late = lag_ms(np.sin(3.0 * (even - late_frames / 30.0)), np.sin(3.0 * even), 30.0, hips=None)
+    assert late == pytest.approx(late_frames * 1000.0 / 30.0, abs=2.0)
+
+
+def test_a_network_that_tells_no_motion_yet_has_a_finite_delay():
+    still, moving = torch.zeros(2, 8, 3, 3, requires_grad=True), torch.randn(2, 8, 3, 3)
+    found = delay(still, moving, torch.full((2, 8), NOMINAL_DT_S))
+    found.square().backward()
+    assert torch.isfinite(found) and still.grad is not None and torch.isfinite(still.grad).all()

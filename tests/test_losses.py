@@ -104,17 +104,6 @@ def test_in_every_fourth_window_the_stream_ends_and_nothing_else_changes(body):
         assert torch.equal(fed[1][row], expected)
 
 
-def test_the_streams_pose_alone_is_held_against_what_comes_later(body):
-    """Who tells the truth of now pays for the pose and its motion, and not for single frames."""
-    batch, weights = random_batch(_loss(body)), with_settings(LossWeights(), ["dynamics=0"])
-    now, later = (
-        _loss(body, weights=weights, lead_s=lead_s)(_Oracle(batch), batch).parts for lead_s in (0.0, 0.02)
-    )
-    led = {"points", "rotations", "keypoints", "landmarks", "velocity", "acceleration"}
-    for name in now:
-        assert (float(later[name]) > float(now[name]) + 0.01) == (name in led), name
-
-
 def test_a_single_frame_is_read_as_in_a_window(body):
     loss, model = _loss(body), small_network()
     batch = random_batch(loss)

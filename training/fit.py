@@ -181,10 +181,7 @@ def fit(options: argparse.Namespace) -> None:
     model = build_model(options)
     data = prepare_data(options, body)
     tell_encoder(model, data.appearance, options.init)
-    lead_s = (
-        0.0 if options.delay else options.lead_ms / 1000.0
-    )  # who has seen what comes next need not run ahead
-    loss = WindowLoss(body, data.markers, weights, options.delay, mixed, lead_s).to(device)
+    loss = WindowLoss(body, data.markers, weights, options.delay, mixed).to(device)
     run: dict[str, Any] = {
         "config": dataclasses.asdict(model.config),
         "weights": dataclasses.asdict(weights),
@@ -194,7 +191,6 @@ def fit(options: argparse.Namespace) -> None:
         "init": weights_sha256(model) if options.init else "",
         "rate": options.rate,
         "without": options.without,
-        "lead_s": lead_s,
         "appearance_share": options.appearance_share,
         "shares": [
             options.rendered_share,

@@ -98,16 +98,22 @@ def learn(
     steps: int,
     seed: int,
     minutes: float,
+    encoder: AppearanceEncoder | None = None,
 ) -> AppearanceEncoder:
+    """A new encoder, or a given one that goes on; by minutes or steps, whichever ends first."""
     train = _Frames(takes, markers, np.random.default_rng(seed), BATCH)
     watch = _Frames(watched, markers, np.random.default_rng(1), WATCHED_FRAMES)
-    encoder = AppearanceEncoder()
+    if fresh := encoder is None:
+        encoder = AppearanceEncoder()
     model = HMMRLive(
         NetworkConfig(
             feature_dim=FEATURE_DIM, feature_version=FEATURE_VERSION, model_id="appearance", dropout=0.25
         )
     )
-    _set_statistics(model, encoder, train)
+    maps = _set_statistics(model, train)
+    if fresh:
+        encoder.mean.copy_(maps.mean(dim=(0, 2, 3)))
+        encoder.std.copy_(maps.std(dim=(0, 2, 3)).clamp(min=1e-3))
     loss = WindowLoss(body, markers)
     parameters = [*encoder.parameters(), *model.embed.parameters(), *model.hallucinator.parameters()]
     parameters += list(model.f3d.parameters())
@@ -148,14 +154,13 @@ def learn(
 
 
 @torch.no_grad()
-def _set_statistics(model: HMMRLive, encoder: AppearanceEncoder, frames: _Frames) -> None:
+def _set_statistics(model: HMMRLive, frames: _Frames) -> Tensor:
+    """Of the landmarks' features, into the model; some maps."""
     batches = [frames.draw() for _ in range(8)]
     features = torch.cat([batch["features"] for batch in batches]).flatten(0, 1)
     model.embed.mean[: UP.stop] = features[:, : UP.stop].mean(dim=0)
     model.embed.std[: UP.stop] = features[:, : UP.stop].std(dim=0).clamp(min=0.02)
-    maps = torch.cat([batch["maps"] for batch in batches])
-    encoder.mean.copy_(maps.mean(dim=(0, 2, 3)))
-    encoder.std.copy_(maps.std(dim=(0, 2, 3)).clamp(min=1e-3))
+    return torch.cat([batch["maps"] for batch in batches])
 
 
 @torch.no_grad()
@@ -207,6 +212,7 @@ def main() -> None:
     parser.add_argument("--steps", type=_positive, default=6000)
     parser.add_argument("--minutes", type=float, default=1e9, help="stop and anneal within so many")
     parser.add_argument("--takes", type=_positive, help="learn from the first so many; default two thirds")
+    parser.add_argument("--init", type=Path, help="encoder (.safetensors) to start from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("assets/appearance.safetensors"))
@@ -230,11 +236,14 @@ def fit_appearance(options: argparse.Namespace) -> None:
         )
     learned = options.takes or learned_of(len(takes))
     watched = takes[-max(1, min(WATCHED_TAKES, len(takes) // 4)) :]
+    given = load_appearance(options.init)[0] if options.init else None
+    markers = fit_markers(takes)
     encoder = learn(
-        takes[:learned], watched, fit_markers(takes), body, options.steps, options.seed, options.minutes
+        takes[:learned], watched, markers, body, options.steps, options.seed, options.minutes, given
     )
     provenance = {
-        "command": f"python -m training.fit_appearance --takes {learned} --steps {options.steps} --seed {options.seed}",
+        "command": f"python -m training.fit_appearance --takes {learned} --steps {options.steps} "
+        f"--seed {options.seed}" + (" --init (see model card)" if options.init else ""),
         "rendered_takes": str(learned),
         "licence": "Apache-2.0",
     }

@@ -19,9 +19,6 @@ RENDERED_SHARE = 0.5
 # Where there are videos: enough to be met often, too little to outvote what is known in 3-D.
 VIDEO_SHARE = 0.12
 VALIDATION_TAKES = 24
-# What a mean over thirteen noisy frames comes late by is about a frame (docs/training.md, Losses).
-LEAD_MS = 33.0
-MAX_LEAD_MS = 100.0
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
@@ -68,12 +65,6 @@ def arguments(description: str) -> argparse.ArgumentParser:
     add("--width", type=int, default=256)
     add("--head-width", type=int, default=512)
     add("--delay", type=int, default=0, help="frames that the answer may come late")
-    add(
-        "--lead-ms",
-        type=float,
-        default=LEAD_MS,
-        help="the stream's pose is held against the truth so much later: smoothing comes late; not with --delay",
-    )
     add("--init", type=Path, help="weights (.safetensors) to start from")
     add("--seed", type=int, default=0)
     add("--device", default="auto", help="auto, cpu or cuda")
@@ -97,8 +88,6 @@ def check(options: argparse.Namespace) -> None:
     for name in ("minutes", "steps", "batch", "rate"):
         if (number := getattr(options, name)) is not None and number <= 0:
             raise ConfigError(f"--{name} {number:g}: expected more than 0")
-    if not 0.0 <= options.lead_ms <= MAX_LEAD_MS:
-        raise ConfigError(f"--lead-ms {options.lead_ms:g}: expected 0 to {MAX_LEAD_MS:g}")
     if options.frames <= options.delay + 2:
         raise ConfigError(
             f"--frames {options.frames}: with --delay {options.delay} give at least {options.delay + 3}"

@@ -12,9 +12,10 @@ from realtime.features import NOMINAL_DT_S
 SCALE_RANGE = (0.4, 10.0)
 # No step counts as shorter: a picture that came early would shout down all others, by its square in accelerations.
 SHORTEST_DT_S = 1.0 / 60.0
-
-
 SOFT_M = 0.05
+LEAST_TOLD = (
+    0.2  # of the true motion: a network that knows nothing yet tells none, and what none has is no delay
+)
 
 
 def distance(vectors: Tensor) -> Tensor:
@@ -84,6 +85,24 @@ def acceleration_error(off: Tensor, dt_s: Tensor, stride: int = 1) -> Tensor:
     velocity = _velocity(off, steps, stride)
     between = (steps[:, :-stride] + steps[:, stride:])[..., None, None] / 2.0
     return distance((velocity[:, stride:] - velocity[:, :-stride]) / between).mean()
+
+
+def delay(predicted: Tensor, true: Tensor, dt_s: Tensor) -> Tensor:
+    """How late predictions come, in 1/30 s, over all windows at once: (), below 0 where they come early.
+
+    predicted, true (B, T, K, 3) metres, dt_s (B, T) seconds since the frame before. Who says at t where things were d
+    before is off by −d·v. So it is what is wrong along the true velocity, over how much of that velocity is told: the
+    first step to where the correlation of both is greatest, which is the lag of training/metrics.py. Neither constant
+    offsets nor damped motion are a delay.
+    """
+    steps = _steps(dt_s, 2)
+    velocity, told = _velocity(true, steps, 2), _velocity(predicted.detach(), steps, 2)
+    off = (predicted - true)[:, 1:-1]
+    off = off - off.mean(dim=1, keepdim=True)
+    moved = velocity.square().sum()
+    return -(off * velocity).sum() / torch.maximum((told * velocity).sum(), LEAST_TOLD * moved).clamp(
+        min=1e-9
+    )
 
 
 def _steps(dt_s: Tensor, stride: int) -> Tensor:

@@ -22,6 +22,7 @@ from training.body_points import BodyPoints
 from training.loss_terms import (
     acceleration_error,
     closed_form_camera,
+    delay,
     distance,
     hallucination_error,
     nearest_frames,
@@ -79,9 +80,8 @@ class WindowLoss(nn.Module):
     """loss(model, batch of tensors, prior or None) → LossResult.
 
     delay: frames that the network's answer comes late (NetworkConfig.delay): at step t it is held against frame
-    t − delay, and the first steps against nothing; `with_ends` says what it is fed. lead_s: the stream's pose is held
-    against the truth so much later, because a mean over what was seen comes late by itself; fΔt and single frames are
-    not. mixed: the network's products in bfloat16, where the loss, the rotations and the body stay in float32.
+    t − delay, and the first steps against nothing; `with_ends` says what it is fed. mixed: the network's products in
+    bfloat16, where the loss, the rotations and the body stay in float32.
     """
 
     def __init__(
@@ -91,11 +91,10 @@ class WindowLoss(nn.Module):
         weights: LossWeights | None = None,
         delay: int = 0,
         mixed: bool = False,
-        lead_s: float = 0.0,
     ) -> None:
         super().__init__()
         self.weights = weights or LossWeights()
-        self.delay, self.mixed, self.lead_s = delay, mixed, lead_s
+        self.delay, self.mixed = delay, mixed
         self.points = BodyPoints(body, markers)
         of_joints = [
             next((weight for name, weight in _ROTATION_WEIGHT.items() if joint.endswith(name)), 1.0)
@@ -114,10 +113,9 @@ class WindowLoss(nn.Module):
             out = ClipOutput(*(part.float() for part in model(features)))
         out = ClipOutput(*(part[:, self.delay :] for part in out))
         truth = Truth(self.points, batch, out.theta6d.shape[1])
-        wanted = truth.led(self.lead_s)
-        parts, pose, points, betas = self._single(model, out.theta6d, wanted)
+        parts, pose, points, betas = self._single(model, out.theta6d, truth)
         if truth.any_3d:
-            parts |= self._over_time(truth.in_3d(points) - wanted.points, truth.in_3d(truth.dt_s))
+            parts |= self._over_time(truth.in_3d(points), truth.points, truth.in_3d(truth.dt_s))
         parts["shape"] = (betas.diff(dim=1) ** 2).mean()
         made_up = [pose[:, ::PRIOR_EVERY].flatten(0, 1)]
         if self.weights.dynamics > 0:
@@ -189,9 +187,11 @@ class WindowLoss(nn.Module):
         return parts, pose, points, betas
 
     @staticmethod
-    def _over_time(off: Tensor, dt_s: Tensor) -> dict[str, Tensor]:
-        """off (B, T, 57, 3) metres, predicted minus true."""
+    def _over_time(points: Tensor, true: Tensor, dt_s: Tensor) -> dict[str, Tensor]:
+        """points, true (B, T, 57, 3) metres."""
+        off = points - true
         return {
+            "lag": delay(points, true, dt_s).square(),
             "velocity": torch.stack([velocity_error(off, dt_s, stride) for stride in STRIDES]).mean(),
             "acceleration": torch.stack([acceleration_error(off, dt_s, stride) for stride in STRIDES]).mean(),
         }

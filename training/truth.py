@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import cached_property
 
 import torch
 from torch import Tensor
-
-from training.loss_terms import SHORTEST_DT_S
 
 DYNAMICS_EVERY = 2  # frames: of neighbouring ones the future is nearly the same
 FARTHEST_KEYPOINT = 2.5  # half crops
@@ -52,25 +49,6 @@ class Truth:
         with torch.no_grad():
             return self._points_of(self.ahead[:, some], self.betas[:, some])
 
-    def led(self, lead_s: float) -> Truth:
-        """What is true `lead_s` later: on the straight way from each frame to the next, from the last on as to it.
-
-        Poses, points, joints and markers; what is true at t + Δt stays. The straight way between rotations is none
-        itself, but as near to one as frames are to each other: a target, not a pose.
-        """
-        if not lead_s:
-            return self
-        ways = lead_s / self.dt_s[:, 1:].clamp(min=SHORTEST_DT_S)  # of the way to the next frame
-        ways_3d = self.in_3d(ways)
-        later = copy.copy(self)
-        later.landmarks = _onward(self.landmarks, ways)
-        later.landmark_weight = _of_both(self.landmark_weight)
-        later.rotations = _onward(self.rotations, ways_3d)
-        later.points = _onward(self.points, ways_3d)
-        later.keypoints = _onward(self.keypoints, ways_3d)
-        later.keypoint_weight = _of_both(self.keypoint_weight)
-        return later
-
     def in_3d(self, values: Tensor) -> Tensor:
         """(B, …) → (K, …), the windows whose 3-D is known."""
         return values if self._rows is None else values[self._rows]
@@ -87,18 +65,6 @@ class Truth:
         joints[chosen], weight[chosen] = self.keypoints, self.keypoint_weight
         flat = torch.cat((joints, self.landmarks), dim=-2)[rows, index]
         return flat, torch.cat((weight, self.landmark_weight), dim=-1)[rows, index]
-
-
-def _onward(values: Tensor, ways: Tensor) -> Tensor:
-    """(B, T, …), from every frame on by a share (B, T − 1) of the step to the next; the last as the one before it."""
-    step = values.diff(dim=1) * ways.reshape(*ways.shape, *[1] * (values.dim() - 2))
-    return values + torch.cat((step, step[:, -1:]), dim=1)
-
-
-def _of_both(weights: Tensor) -> Tensor:
-    """(B, T, K) → the lesser weight of the two frames that `_onward` reads."""
-    pairs = torch.minimum(weights[:, 1:], weights[:, :-1])
-    return torch.cat((pairs, pairs[:, -1:]), dim=1)
 
 
 def _in_reach(flat: Tensor) -> Tensor:
