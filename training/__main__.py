@@ -16,6 +16,7 @@ from realtime.assets import APPEARANCE, ASSETS
 from realtime.errors import HmmrLiveError
 from training.appearance_features import is_described
 from training.motion import DEFAULT_MOTION
+from training.synthesis import TAKES
 
 LOOK_AHEAD_FRAMES = 6
 FINE_RATE = "6e-4"  # of a network that starts from a trained one
@@ -27,7 +28,7 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
     add("--motion", type=Path, default=DEFAULT_MOTION)
-    add("--takes", type=int, default=1200)
+    add("--takes", type=int, default=TAKES)
     add("--processes", type=int, default=2, help="that render")
     add("--observed", type=Path, default=Path("data/observed/train"), help="where the takes are kept")
     add(

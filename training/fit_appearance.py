@@ -209,7 +209,7 @@ def _positive(text: str) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--observed", type=Path, default=Path("data/observed/train"))
-    parser.add_argument("--steps", type=_positive, default=6000)
+    parser.add_argument("--steps", type=_positive, default=10_000)
     parser.add_argument("--minutes", type=float, default=1e9, help="stop and anneal within so many")
     parser.add_argument("--takes", type=_positive, help="learn from the first so many; default two thirds")
     parser.add_argument("--init", type=Path, help="encoder (.safetensors) to start from")

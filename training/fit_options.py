@@ -10,6 +10,7 @@ from realtime.errors import ConfigError
 from training.augment import Variety
 from training.loop import PEAK_RATE
 from training.motion import DEFAULT_MOTION
+from training.synthesis import TAKES
 from training.take_tier import APPEARANCE_SHARE
 
 STEPS = 20_000
@@ -25,7 +26,7 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     add = parser.add_argument
     add("--motion", type=Path, default=DEFAULT_MOTION)
-    add("--takes", type=int, default=1300, help="rendered takes to have; those missing are rendered")
+    add("--takes", type=int, default=TAKES, help="rendered takes to have; those missing are rendered")
     add("--observed", type=Path, default=Path("data/observed/train"), help="where they are kept")
     add(
         "--rendered-share",

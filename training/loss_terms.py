@@ -13,6 +13,7 @@ SCALE_RANGE = (0.4, 10.0)
 # No step counts as shorter: a picture that came early would shout down all others, by its square in accelerations.
 SHORTEST_DT_S = 1.0 / 60.0
 SOFT_M = 0.05
+SOFT_DELAY = 0.5  # 1/30 s: about what the delay of one batch differs from that of the next
 LEAST_TOLD = (
     0.2  # of the true motion: a network that knows nothing yet tells none, and what none has is no delay
 )
@@ -103,6 +104,11 @@ def delay(predicted: Tensor, true: Tensor, dt_s: Tensor) -> Tensor:
     return -(off * velocity).sum() / torch.maximum((told * velocity).sum(), LEAST_TOLD * moved).clamp(
         min=1e-9
     )
+
+
+def soft_size(value: Tensor, soft: float) -> Tensor:
+    """|value|, but its square where it is well below `soft`: so small a one, measured on one batch, may be chance."""
+    return (value.square() + soft**2).sqrt() - soft
 
 
 def _steps(dt_s: Tensor, stride: int) -> Tensor:

@@ -20,6 +20,7 @@ from realtime.body.skeleton import JOINT_NAMES
 from realtime.body.smpl import Body
 from training.body_points import BodyPoints
 from training.loss_terms import (
+    SOFT_DELAY,
     acceleration_error,
     closed_form_camera,
     delay,
@@ -29,6 +30,7 @@ from training.loss_terms import (
     project,
     reprojection,
     soft_distance,
+    soft_size,
     strip_size,
     velocity_error,
 )
@@ -191,7 +193,7 @@ class WindowLoss(nn.Module):
         """points, true (B, T, 57, 3) metres."""
         off = points - true
         return {
-            "lag": delay(points, true, dt_s).square(),
+            "lag": soft_size(delay(points, true, dt_s), SOFT_DELAY),
             "velocity": torch.stack([velocity_error(off, dt_s, stride) for stride in STRIDES]).mean(),
             "acceleration": torch.stack([acceleration_error(off, dt_s, stride) for stride in STRIDES]).mean(),
         }

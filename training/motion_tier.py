@@ -114,7 +114,7 @@ class MotionTier:
 
     def _confuse(self, *tracks: np.ndarray) -> None:
         """Exchange left and right of arms, of legs or of all in some windows for a spell, in place. Tracks (B, T, 33,
-        …): error tracks are copied from other poses, so confusions in them are none here."""
+        …): error tracks are copied from other poses, like ones at best, so confusions in them are hardly any here."""
         rng = self._rng
         for row in np.flatnonzero(rng.uniform(size=len(tracks[0])) < P_CONFUSED):
             first = int(rng.integers(0, self._frames))

@@ -124,9 +124,7 @@ class NoiseModel:
     image_tracks: list[np.ndarray]  # (T, 33, 2) in diagonals of the true landmarks' box
     world_tracks: list[np.ndarray]  # (T, 33, 3) metres
     visibility_tracks: list[np.ndarray]  # (T, 33)
-    poses: (
-        np.ndarray
-    )  # (rows of all tracks, 33, 3) metres: the markers that were seen so, as `world_truth` has them
+    poses: np.ndarray  # (rows of all tracks, 33, 3) metres: the markers seen so, as of `world_truth`
     strides: np.ndarray  # of every track: frames of the capture from one row to the next
     chances: np.ndarray  # of every track
 

@@ -1,6 +1,6 @@
 """Render motion on the body, let the perception that is deployed look at it, and keep what it said beside the truth.
 
-    python -m training.synthesis --takes 1300 --out data/observed/train
+    python -m training.synthesis --takes 1900 --out data/observed/train
 
 Takes are drawn one by one from a seed of their own, so the work can be cut off and taken up again, and two processes
 can share it (--shard 0/2, 1/2). A take is written when it is whole.
@@ -24,6 +24,7 @@ from training.observe import Observer, save_take, take_path
 from training.render import PersonRenderer
 from training.staging import Take, draw_varied_take
 
+TAKES = 1900  # the more, the better they tell of strangers; docs/training.md says how much
 TAKE_FRAMES = 96
 
 
@@ -64,7 +65,7 @@ def make_takes(
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--motion", type=Path, default=DEFAULT_MOTION)
-    parser.add_argument("--takes", type=int, default=1300)
+    parser.add_argument("--takes", type=int, default=TAKES)
     parser.add_argument("--out", type=Path, default=Path("data/observed/train"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(

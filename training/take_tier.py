@@ -20,7 +20,7 @@ SPARE = 4  # times as many pictures are drawn as a window takes: some are the on
 P_REVERSE, P_MIRROR = 0.2, 0.5
 APPEARANCE_SHARE = 0.8  # of the windows that could have them: the network must do without them as well
 APPEARANCE_FACTOR = 3.0  # as often are takes drawn that have them: live, nearly every stream does
-LOOK_CHANCES = {"both": 0.55, "plain": 0.3, "alternate": 0.15}  # both: what live is usual
+LOOK_CHANCES = {"both": 0.55, "plain": 0.3, "alternate": 0.15}  # both is what is usual live
 _MIRRORED = SWAPPED[:LANDMARKS]
 _PLAIN, _MIRROR_LOOK = LOOKS.index("plain"), LOOKS.index("mirrored")
 
