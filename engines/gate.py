@@ -66,6 +66,7 @@ def make_gate(clips: Sequence[Path], out: Path, frames: int = FRAMES) -> Gate:
     from realtime.view import View
 
     config, body = Config(), load_body(None)
+    config.perception.mirror = "off"  # the same frames on any machine, however many cores it has
     recorder = _Recorder(load("default"))
     for number, clip in enumerate(clips):
         wanted = len(recorder.features) + (frames - len(recorder.features)) // (len(clips) - number)
