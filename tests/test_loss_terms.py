@@ -16,6 +16,7 @@ from training.loss_terms import (
     project,
     reprojection,
     soft_distance,
+    soft_size,
     strip_size,
     velocity_error,
 )
@@ -117,6 +118,12 @@ def test_soft_distance_is_square_near_zero_and_length_far_off():
     near, far = torch.tensor([[0.001, 0.0, 0.0]]), torch.tensor([[0.0, 3.0, 4.0]])
     assert soft_distance(near).item() == pytest.approx(0.001**2 / (2 * SOFT_M), rel=1e-3)
     assert soft_distance(far).item() == pytest.approx(5.0 - SOFT_M, rel=1e-3)
+
+
+def test_soft_size_is_square_near_zero_and_size_far_off_on_both_sides():
+    near, far = soft_size(torch.tensor([-0.01, 0.01]), 0.5), soft_size(torch.tensor([-30.0, 30.0]), 0.5)
+    assert near.tolist() == pytest.approx([1e-4, 1e-4], rel=1e-2)  # v² / (2 · 0.5)
+    assert far.tolist() == pytest.approx([29.5, 29.5], rel=1e-3)
 
 
 @pytest.mark.parametrize("late_frames", [-0.5, 0.0, 0.4, 1.0])
