@@ -1,11 +1,14 @@
 """The appearance encoder's training as a whole, on a few takes and steps."""
 
 import json
+import re
+import sys
 
 import numpy as np
 import pytest
 import torch
 
+from engines.export import weights_sha256
 from engines.network.appearance import AppearanceEncoder, load_appearance, save_appearance
 from engines.network.config import NetworkConfig
 from engines.network.model import HMMRLive
@@ -56,12 +59,12 @@ def test_it_learns_from_the_first_takes_and_describes_the_others(folder, tmp_pat
     assert told == read_metadata(out.with_suffix(".onnx"))["weights_sha256"]
 
 
-def test_it_goes_on_from_a_given_encoder(folder, tmp_path, monkeypatch):
+def test_it_goes_on_from_a_given_encoder(folder, tmp_path, monkeypatch, capsys):
     """Three warm-up steps hardly move it; a new one begins elsewhere."""
     given = AppearanceEncoder()
     given.mean.fill_(1.0)
     start = tmp_path / "start.safetensors"
-    save_appearance(given, start, {})
+    save_appearance(given, start, {"rendered_takes": "2"})
     monkeypatch.setattr(fit_appearance, "BATCH", 8)
     monkeypatch.setattr(fit_appearance, "WATCHED_FRAMES", 8)
     apart = {}
@@ -90,6 +93,13 @@ def test_it_goes_on_from_a_given_encoder(folder, tmp_path, monkeypatch):
             if not key.startswith("out.")  # brought to another size at the end
         )
     assert apart["on"] < 0.02 < apart["new"]
+    told = load_appearance(tmp_path / "on.safetensors")[1]
+    assert told["init"] == weights_sha256(load_appearance(start)[0])
+    monkeypatch.setattr("sys.argv", [*sys.argv, "--takes", "1", "--init", str(start)])
+    with pytest.raises(SystemExit) as stopped:
+        fit_appearance.main()
+    assert stopped.value.code == 2
+    assert re.search(r"--init .*start\.safetensors: .* 2 takes.*--takes 2 or more", capsys.readouterr().err)
 
 
 def untrained():

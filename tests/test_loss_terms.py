@@ -10,8 +10,8 @@ from training.loss_terms import (
     SOFT_M,
     acceleration_error,
     closed_form_camera,
-    delay,
     hallucination_error,
+    mean_delay,
     nearest_frames,
     project,
     reprojection,
@@ -137,7 +137,7 @@ def test_the_delay_is_the_lag_of_the_metrics_however_damped_and_shifted(late_fra
     def told(late_s: float) -> torch.Tensor:
         return torch.sin(3.0 * (t_s - late_s) + phase)
 
-    found = delay(0.5 * told(late_frames / 30.0) + beside, told(0.0), dt_s)
+    found = mean_delay(0.5 * told(late_frames / 30.0) + beside, told(0.0), dt_s)
     assert float(found) == pytest.approx(late_frames, abs=0.06)
     even = np.arange(300)[:, None, None] / 30.0 + phase[0, 0].numpy()
     late = lag_ms(np.sin(3.0 * (even - late_frames / 30.0)), np.sin(3.0 * even), 30.0, hips=None)
@@ -146,6 +146,6 @@ def test_the_delay_is_the_lag_of_the_metrics_however_damped_and_shifted(late_fra
 
 def test_a_network_that_tells_no_motion_yet_has_a_finite_delay():
     still, moving = torch.zeros(2, 8, 3, 3, requires_grad=True), torch.randn(2, 8, 3, 3)
-    found = delay(still, moving, torch.full((2, 8), NOMINAL_DT_S))
+    found = mean_delay(still, moving, torch.full((2, 8), NOMINAL_DT_S))
     found.square().backward()
     assert torch.isfinite(found) and still.grad is not None and torch.isfinite(still.grad).all()

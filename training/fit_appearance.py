@@ -21,11 +21,12 @@ from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 
 from engines.appearance import export_appearance
+from engines.export import weights_sha256
 from engines.network.appearance import AppearanceEncoder, load_appearance, save_appearance
 from engines.network.config import NetworkConfig
 from engines.network.model import HMMRLive
 from realtime.body.smpl import Body, load_body
-from realtime.errors import HmmrLiveError, LoadError
+from realtime.errors import ConfigError, HmmrLiveError, LoadError
 from realtime.features import APPEARANCE, FEATURE_DIM, FEATURE_VERSION, HAS_APPEARANCE, UP
 from training.appearance_features import learned_of, name_encoder
 from training.batch import Batch
@@ -227,6 +228,8 @@ def fit_appearance(options: argparse.Namespace) -> None:
     """Train, write and describe. Raises HmmrLiveError."""
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
+    given, known = load_appearance(options.init) if options.init else (None, {})
+    init = {} if given is None else {"init": weights_sha256(given)}  # before it learns on
     body = load_body(None)
     takes = [take for take in load_takes(options.observed, body) if take.detected.any()]
     if len(takes) < 2:
@@ -236,17 +239,21 @@ def fit_appearance(options: argparse.Namespace) -> None:
         )
     learned = options.takes or learned_of(len(takes))
     watched = takes[-max(1, min(WATCHED_TAKES, len(takes) // 4)) :]
-    given = load_appearance(options.init)[0] if options.init else None
+    if int(known.get("rendered_takes", 0)) > learned:
+        raise ConfigError(
+            f"--init {options.init}: it has learned from {known['rendered_takes']} takes, and some of them would be "
+            f"described as if it had not; give --takes {known['rendered_takes']} or more"
+        )
     markers = fit_markers(takes)
     encoder = learn(
         takes[:learned], watched, markers, body, options.steps, options.seed, options.minutes, given
     )
     provenance = {
         "command": f"python -m training.fit_appearance --takes {learned} --steps {options.steps} "
-        f"--seed {options.seed}" + (" --init (see model card)" if options.init else ""),
+        f"--seed {options.seed}",
         "rendered_takes": str(learned),
         "licence": "Apache-2.0",
-    }
+    } | init
     save_appearance(encoder, options.out, provenance)
     export_appearance(encoder, options.out.with_suffix(".onnx"), provenance)
     shipped, _ = load_appearance(options.out)  # its weights rounded, as they are live

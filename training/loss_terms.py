@@ -88,7 +88,7 @@ def acceleration_error(off: Tensor, dt_s: Tensor, stride: int = 1) -> Tensor:
     return distance((velocity[:, stride:] - velocity[:, :-stride]) / between).mean()
 
 
-def delay(predicted: Tensor, true: Tensor, dt_s: Tensor) -> Tensor:
+def mean_delay(predicted: Tensor, true: Tensor, dt_s: Tensor) -> Tensor:
     """How late predictions come, in 1/30 s, over all windows at once: (), below 0 where they come early.
 
     predicted, true (B, T, K, 3) metres, dt_s (B, T) seconds since the frame before. Who says at t where things were d

@@ -23,9 +23,9 @@ from training.loss_terms import (
     SOFT_DELAY,
     acceleration_error,
     closed_form_camera,
-    delay,
     distance,
     hallucination_error,
+    mean_delay,
     nearest_frames,
     project,
     reprojection,
@@ -193,7 +193,7 @@ class WindowLoss(nn.Module):
         """points, true (B, T, 57, 3) metres."""
         off = points - true
         return {
-            "lag": soft_size(delay(points, true, dt_s), SOFT_DELAY),
+            "lag": soft_size(mean_delay(points, true, dt_s), SOFT_DELAY),
             "velocity": torch.stack([velocity_error(off, dt_s, stride) for stride in STRIDES]).mean(),
             "acceleration": torch.stack([acceleration_error(off, dt_s, stride) for stride in STRIDES]).mean(),
         }

@@ -24,7 +24,7 @@ from training.observe import Observer, save_take, take_path
 from training.render import PersonRenderer
 from training.staging import Take, draw_varied_take
 
-TAKES = 1900  # the more, the better they tell of strangers; docs/training.md says how much
+TAKES = 1900  # what the appearance encoder learns from: the more, the better (docs/training.md)
 TAKE_FRAMES = 96
 
 
