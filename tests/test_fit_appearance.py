@@ -1,8 +1,6 @@
 """The appearance encoder's training as a whole, on a few takes and steps."""
 
 import json
-import re
-import sys
 
 import numpy as np
 import pytest
@@ -23,14 +21,14 @@ from training.staging import stage
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Four takes, seen perfectly; their maps are noise. In one nobody was found now and then."""
+    """Six takes, seen perfectly; their maps are noise. In the last, a stranger's, nobody was found now and then."""
     folder = tmp_path_factory.mktemp("observed")
     body = load_body(None)
-    for seed in range(4):
+    for seed in range(6):
         rng = np.random.default_rng(seed)
         seen = observed_take(body, seed)
         maps = rng.normal(1.0, 2.0, (90, 2, *MAP_SHAPE)).astype(np.float16)
-        detected = np.arange(90) % 7 != 3 if seed == 3 else np.ones(90, bool)
+        detected = np.arange(90) % 7 != 3 if seed == 5 else np.ones(90, bool)
         take = stage(swinging_clip(seed=seed), 0, 90, np.random.default_rng(seed))
         save_take(
             folder, seed, take, Observed(seen.landmarks_px, seen.world, seen.visibility, detected, maps)
@@ -38,7 +36,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_it_learns_from_the_first_takes_and_describes_the_others(folder, tmp_path, monkeypatch):
+def test_it_learns_from_two_takes_in_three_and_describes_the_strangers(folder, tmp_path, monkeypatch):
     out = tmp_path / "appearance.safetensors"
     monkeypatch.setattr(fit_appearance, "BATCH", 8)
     monkeypatch.setattr(fit_appearance, "WATCHED_FRAMES", 8)
@@ -46,11 +44,11 @@ def test_it_learns_from_the_first_takes_and_describes_the_others(folder, tmp_pat
     monkeypatch.setattr("sys.argv", arguments)
     fit_appearance.main()
     assert out.with_suffix(".onnx").is_file()
-    assert [appearance_path(take_path(folder, k)).exists() for k in range(4)] == [False, False, True, True]
+    assert [appearance_path(take_path(folder, k)).exists() for k in range(6)] == [False, False, True] * 2
     encoder, provenance = load_appearance(out)
-    assert provenance["rendered_takes"] == "2"
-    z = np.load(appearance_path(take_path(folder, 3)))
-    maps = torch.from_numpy(np.load(map_path(take_path(folder, 3)))).float()
+    assert provenance["rendered_takes"] == "4"
+    z = np.load(appearance_path(take_path(folder, 5)))
+    maps = torch.from_numpy(np.load(map_path(take_path(folder, 5)))).float()
     with torch.no_grad():
         expected = encoder(maps[11]).numpy()  # what the shipped, rounded encoder makes of it
     assert np.allclose(z[11], expected, atol=2e-3 * np.abs(expected).max())
@@ -59,7 +57,7 @@ def test_it_learns_from_the_first_takes_and_describes_the_others(folder, tmp_pat
     assert told == read_metadata(out.with_suffix(".onnx"))["weights_sha256"]
 
 
-def test_it_goes_on_from_a_given_encoder(folder, tmp_path, monkeypatch, capsys):
+def test_it_goes_on_from_a_given_encoder(folder, tmp_path, monkeypatch):
     """Three warm-up steps hardly move it; a new one begins elsewhere."""
     given = AppearanceEncoder()
     given.mean.fill_(1.0)
@@ -95,11 +93,6 @@ def test_it_goes_on_from_a_given_encoder(folder, tmp_path, monkeypatch, capsys):
     assert apart["on"] < 0.02 < apart["new"]
     told = load_appearance(tmp_path / "on.safetensors")[1]
     assert told["init"] == weights_sha256(load_appearance(start)[0])
-    monkeypatch.setattr("sys.argv", [*sys.argv, "--takes", "1", "--init", str(start)])
-    with pytest.raises(SystemExit) as stopped:
-        fit_appearance.main()
-    assert stopped.value.code == 2
-    assert re.search(r"--init .*start\.safetensors: .* 2 takes.*--takes 2 or more", capsys.readouterr().err)
 
 
 def untrained():

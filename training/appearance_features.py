@@ -14,11 +14,9 @@ from engines.graph_file import DIGITS
 from engines.network.appearance import AppearanceEncoder, load_appearance
 from realtime.body.smpl import load_body
 from realtime.errors import LoadError
-from training.observe import ObservedTake, appearance_path, load_takes
+from training.observe import ObservedTake, appearance_path, load_takes, of_stranger
 
 MADE_BY = "appearance.json"
-# Of the takes, the first ones: the encoder learns from them, the temporal network meets it on the rest.
-LEARNED_SHARE = 2.0 / 3.0
 _NEXT_STEP = "make them all with one encoder: python -m training.fit_appearance --observed"
 
 
@@ -55,22 +53,15 @@ def encoder_of(takes: Iterable[ObservedTake]) -> str:
 
 
 def is_described(folder: Path, weights: Path) -> bool:
-    """Whether the encoder of `weights` made the features in a folder of takes, of every take that is not the encoder's
-    and in which somebody was found: what training.fit_appearance leaves behind at its end.
+    """Whether the encoder of `weights` made the features in a folder of takes, of every stranger's take in which
+    somebody was found: what training.fit_appearance leaves behind at its end.
 
     Raises LoadError for weights or an appearance.json that cannot be read, and where there are no takes.
     """
     if not weights.exists() or _encoder_in(folder) != weights_sha256(load_appearance(weights)[0]):
         return False
     found = [take.path for take in load_takes(folder, load_body(None)) if take.detected.any()]
-    return all(
-        path is not None and appearance_path(path).exists() for path in found[learned_of(len(found)) :]
-    )
-
-
-def learned_of(takes: int) -> int:
-    """How many of so many takes, in which somebody was found, the encoder learns from."""
-    return max(1, int(takes * LEARNED_SHARE))
+    return all(appearance_path(path).exists() for path in found if path is not None and of_stranger(path))
 
 
 def _encoder_in(folder: Path) -> str | None:

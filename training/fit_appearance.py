@@ -2,9 +2,9 @@
 
     python -m training.fit_appearance [--observed data/observed/train]
 
-It learns on single frames of the first two thirds of the takes, beside the landmarks and now and then without them,
-through heads that are thrown away. Then it writes assets/appearance.*, and beside the takes of the last third, which it
-has not learned from, what it makes of them: the temporal network must meet it as wrong as it is on a stranger.
+It learns on single frames of two takes in three, beside the landmarks and now and then without them, through heads
+that are thrown away. Then it writes assets/appearance.*, and beside the third ones, which are of people whose motion is
+in no other, what it makes of them: the temporal network must meet it as wrong as it is on strangers.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from engines.network.appearance import AppearanceEncoder, load_appearance, save_
 from engines.network.config import NetworkConfig
 from engines.network.model import HMMRLive
 from realtime.body.smpl import Body, load_body
-from realtime.errors import ConfigError, HmmrLiveError, LoadError
+from realtime.errors import HmmrLiveError, LoadError
 from realtime.features import APPEARANCE, FEATURE_DIM, FEATURE_VERSION, HAS_APPEARANCE, UP
-from training.appearance_features import learned_of, name_encoder
+from training.appearance_features import name_encoder
 from training.batch import Batch
 from training.losses import WindowLoss
 from training.metrics import LIMB_JOINTS, mpjpe_mm, pa_mpjpe_mm
 from training.noise import Markers, fit_markers
-from training.observe import ObservedTake, appearance_path, load_takes, map_path
+from training.observe import ObservedTake, appearance_path, load_takes, map_path, of_stranger
 from training.schedule import learning_rate
 from training.take_tier import TakeTier
 
 BATCH = 192
 PEAK_RATE, WEIGHT_DECAY = 1.0e-3, 0.1
 P_BLIND = 0.3  # frames without landmarks
-WATCHED_TAKES = 40  # the last ones, never learned from unless --takes says so: to watch by
+WATCHED_TAKES = 40  # strangers', the last ones: to watch by
 WATCHED_FRAMES = 1024  # of those
 EMA_DECAY = 0.998
 LEARNED = ("points", "keypoints", "rotations", "betas")
@@ -212,7 +212,7 @@ def main() -> None:
     parser.add_argument("--observed", type=Path, default=Path("data/observed/train"))
     parser.add_argument("--steps", type=_positive, default=10_000)
     parser.add_argument("--minutes", type=float, default=1e9, help="stop and anneal within so many")
-    parser.add_argument("--takes", type=_positive, help="learn from the first so many; default two thirds")
+    parser.add_argument("--takes", type=_positive, help="learn from so many; default: all but the strangers'")
     parser.add_argument("--init", type=Path, help="encoder (.safetensors) to start from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
@@ -228,36 +228,29 @@ def fit_appearance(options: argparse.Namespace) -> None:
     """Train, write and describe. Raises HmmrLiveError."""
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
-    given, known = load_appearance(options.init) if options.init else (None, {})
+    given = load_appearance(options.init)[0] if options.init else None
     init = {} if given is None else {"init": weights_sha256(given)}  # before it learns on
     body = load_body(None)
     takes = [take for take in load_takes(options.observed, body) if take.detected.any()]
-    if len(takes) < 2:
+    known = [take for take in takes if take.path and not of_stranger(take.path)][: options.takes]
+    strangers = [take for take in takes if take.path and of_stranger(take.path)]
+    if not known or not strangers:
         raise LoadError(
-            f"{options.observed}: somebody was found in {len(takes)} takes; the encoder needs two or more\n"
-            f"render more: python -m training.synthesis --takes N --out {options.observed}"
+            f"{options.observed}: somebody was found in {len(known)} takes to learn from and {len(strangers)} to "
+            f"describe; each needs one\nrender more: python -m training.synthesis --takes N --out {options.observed}"
         )
-    learned = options.takes or learned_of(len(takes))
-    watched = takes[-max(1, min(WATCHED_TAKES, len(takes) // 4)) :]
-    if int(known.get("rendered_takes", 0)) > learned:
-        raise ConfigError(
-            f"--init {options.init}: it has learned from {known['rendered_takes']} takes, and some of them would be "
-            f"described as if it had not; give --takes {known['rendered_takes']} or more"
-        )
-    markers = fit_markers(takes)
-    encoder = learn(
-        takes[:learned], watched, markers, body, options.steps, options.seed, options.minutes, given
-    )
+    watched, markers = strangers[-WATCHED_TAKES:], fit_markers(takes)
+    encoder = learn(known, watched, markers, body, options.steps, options.seed, options.minutes, given)
     provenance = {
-        "command": f"python -m training.fit_appearance --takes {learned} --steps {options.steps} "
+        "command": f"python -m training.fit_appearance --takes {len(known)} --steps {options.steps} "
         f"--seed {options.seed}",
-        "rendered_takes": str(learned),
+        "rendered_takes": str(len(known)),
         "licence": "Apache-2.0",
     } | init
     save_appearance(encoder, options.out, provenance)
     export_appearance(encoder, options.out.with_suffix(".onnx"), provenance)
     shipped, _ = load_appearance(options.out)  # its weights rounded, as they are live
-    describe_takes(shipped, takes[learned:])
+    describe_takes(shipped, strangers)
 
 
 if __name__ == "__main__":

@@ -118,8 +118,16 @@ class Observer:
         self._perception.close()
 
 
+STRANGERS_EVERY = 3
+
+
 def take_path(folder: Path, index: int) -> Path:
     return folder / f"take_{index:05d}.npz"
+
+
+def of_stranger(take: Path) -> bool:
+    """Every third take is of people whom the appearance encoder never learns from (training/synthesis.py)."""
+    return int(take.stem.removeprefix("take_")) % STRANGERS_EVERY == STRANGERS_EVERY - 1
 
 
 def map_path(take: Path) -> Path:

@@ -19,8 +19,8 @@ from tqdm import tqdm
 from realtime.body.smpl import load_body
 from realtime.errors import HmmrLiveError
 from training.augment import MotionBank
-from training.motion import DEFAULT_MOTION, load_clips
-from training.observe import Observer, save_take, take_path
+from training.motion import DEFAULT_MOTION, Clip, load_clips
+from training.observe import STRANGERS_EVERY, Observer, of_stranger, save_take, take_path
 from training.render import PersonRenderer
 from training.staging import Take, draw_varied_take
 
@@ -35,6 +35,19 @@ def pictures(renderer: PersonRenderer, take: Take, rng: np.random.Generator) -> 
         yield renderer.render(rotations, take.betas, trans, take.camera)
 
 
+def strangers_apart(clips: list[Clip]) -> dict[bool, list[Clip]]:
+    """Clips of every third subject under True, those of the others under False, so that no motion is in both.
+
+    The appearance encoder learns from the others' takes alone. On whom it knows, it is much nearer to the truth than
+    on anybody else; a temporal network that met it there would trust it too much.
+    """
+    subjects = sorted({clip.subject for clip in clips})
+    strangers = set(subjects[STRANGERS_EVERY - 1 :: STRANGERS_EVERY])
+    if not strangers:  # too few people to keep some apart
+        return {True: clips, False: clips}
+    return {here: [clip for clip in clips if (clip.subject in strangers) == here] for here in (True, False)}
+
+
 def make_takes(
     motion: Path, folder: Path, count: int, seed: int = 0, shard: tuple[int, int] = (0, 1)
 ) -> None:
@@ -47,14 +60,15 @@ def make_takes(
     missing = [k for k in range(first, count, step) if not take_path(folder, k).exists()]
     if not missing:
         return
-    bank = MotionBank(load_clips(motion, "train", precise=True))
+    clips = load_clips(motion, "train", precise=True)
+    banks = {stranger: MotionBank(people) for stranger, people in strangers_apart(clips).items()}
     folder.mkdir(parents=True, exist_ok=True)
     manifest = {"motion": motion.name, "split": "train", "seed": seed, "frames_per_take": TAKE_FRAMES}
     renderer, observer = PersonRenderer(load_body(None)), Observer()
     (folder / "manifest.json").write_text(json.dumps(manifest | observer.describe(), indent=1) + "\n")
     for index in (progress := tqdm(missing, unit="take", mininterval=5.0)):
         rng = np.random.default_rng([seed, index])
-        take = draw_varied_take(bank, TAKE_FRAMES, rng)
+        take = draw_varied_take(banks[of_stranger(take_path(folder, index))], TAKE_FRAMES, rng)
         seen = observer.observe(pictures(renderer, take, rng), take.t_s)
         save_take(folder, index, take, seen)
         progress.set_postfix(found=f"{seen.detected.mean():.0%}", clip=take.clip)
