@@ -14,15 +14,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Name → what is changed. How motion is varied shows only without rendered takes, where it is varied anew. Without the
-# map, the takes that have its features are drawn no more often than others, as well.
+# Name → what is changed. Without both reprojections there is no camera, and nothing to measure. How motion is varied
+# shows only without rendered takes, where it is varied anew. Without the map, the takes that have its features are
+# drawn no more often than others, as well.
 NOISE_ONLY = ("--rendered-share", "0")
 RUNS: dict[str, tuple[str, ...]] = {
     "everything": (),
     "everything, another seed": ("--seed", "1"),
     "rendered alone": ("--rendered-share", "1"),
     "no map": ("--appearance-share", "0"),
-    "no reprojection": ("--loss", "keypoints=0", "--loss", "landmarks=0", "--loss", "ahead_keypoints=0"),
+    "no keypoints": ("--loss", "keypoints=0", "--loss", "ahead_keypoints=0"),
+    "no landmarks": ("--loss", "landmarks=0"),
     "no points": ("--loss", "points=0"),
     "no rotations": ("--loss", "rotations=0"),
     "no prior": ("--loss", "prior=0"),

@@ -14,9 +14,8 @@ SCALE_RANGE = (0.4, 10.0)
 SHORTEST_DT_S = 1.0 / 60.0
 SOFT_M = 0.05
 SOFT_DELAY = 0.5  # 1/30 s: about what the delay of one batch differs from that of the next
-LEAST_TOLD = (
-    0.2  # of the true motion: a network that knows nothing yet tells none, and what none has is no delay
-)
+# Of the true motion: a network that knows nothing yet tells none, and what tells none has no delay.
+LEAST_TOLD = 0.2
 
 
 def distance(vectors: Tensor) -> Tensor:
@@ -100,10 +99,8 @@ def mean_delay(predicted: Tensor, true: Tensor, dt_s: Tensor) -> Tensor:
     velocity, told = _velocity(true, steps, 2), _velocity(predicted.detach(), steps, 2)
     off = (predicted - true)[:, 1:-1]
     off = off - off.mean(dim=1, keepdim=True)
-    moved = velocity.square().sum()
-    return -(off * velocity).sum() / torch.maximum((told * velocity).sum(), LEAST_TOLD * moved).clamp(
-        min=1e-9
-    )
+    moved = torch.maximum((told * velocity).sum(), LEAST_TOLD * velocity.square().sum())
+    return -(off * velocity).sum() / moved.clamp(min=1e-9)
 
 
 def soft_size(value: Tensor, soft: float) -> Tensor:

@@ -29,6 +29,7 @@ from training.motion import FPS
 from training.staging import Take
 
 LOOKS = ("plain", "mirrored", "both", "alternate")
+STRANGERS_EVERY = 3  # takes, by number: see `of_stranger`
 MAP_SHAPE = (144, 8, 8)
 EASY_MM = 90.0  # error of BlazePose's own limbs (after Procrustes) up to which a take counts in full
 ASTRAY = 0.3  # of the diagonal of the person's box: who is seen so far off was taken for something else
@@ -116,9 +117,6 @@ class Observer:
 
     def close(self) -> None:
         self._perception.close()
-
-
-STRANGERS_EVERY = 3
 
 
 def take_path(folder: Path, index: int) -> Path:
