@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from viewer_stream import HEIGHT, WIDTH, image_message, pose_message, posed
 
 from realtime.body.skeleton import BLAZEPOSE_NAMES
-from realtime.viewer.floor import Floor, coarse_mesh, grid_lines, shadow
+from realtime.floor import Floor
+from realtime.viewer.floor import coarse_mesh, grid_lines, shadow
 from realtime.viewer.orbit import FREE_M, OrbitCamera
 from realtime.viewer.panel import Numbers, Picture, draw_panel
 from realtime.viewer.shading import BACKGROUND, LEFT, RIGHT

@@ -34,35 +34,43 @@ def axis_angle_to_matrix(axis_angle: np.ndarray) -> np.ndarray:
     return matrix
 
 
-def matrix_to_axis_angle(matrix: np.ndarray) -> np.ndarray:
-    """(…, 3, 3) rotation → (…, 3) float32 axis times angle, angle in [0, π].
+def matrix_to_quaternion(matrix: np.ndarray) -> np.ndarray:
+    """(…, 3, 3) rotation → (…, 4) float64 unit quaternion x, y, z, w with w ≥ 0.
 
-    Goes through the quaternion whose largest component is computed first, so it is exact near 0 and near π,
-    where the trace alone says nothing. At exactly π either of the two opposite axes may come out.
+    The largest component is computed first, so it is exact near no turn and near half a turn, where the trace alone
+    says nothing. At exactly half a turn either of the two opposite quaternions may come out.
     """
     m = np.asarray(matrix, np.float64)
     m00, m11, m22 = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
-    # Four times the squares of w, x, y, z on the diagonal of the outer product q qᵀ.
+    # Four times the squares of x, y, z, w on the diagonal of the outer product q qᵀ.
     outer = np.empty((*m.shape[:-2], 4, 4))
-    outer[..., 0, 0] = 1.0 + m00 + m11 + m22
-    outer[..., 1, 1] = 1.0 + m00 - m11 - m22
-    outer[..., 2, 2] = 1.0 - m00 + m11 - m22
-    outer[..., 3, 3] = 1.0 - m00 - m11 + m22
-    outer[..., 0, 1] = outer[..., 1, 0] = m[..., 2, 1] - m[..., 1, 2]
-    outer[..., 0, 2] = outer[..., 2, 0] = m[..., 0, 2] - m[..., 2, 0]
-    outer[..., 0, 3] = outer[..., 3, 0] = m[..., 1, 0] - m[..., 0, 1]
-    outer[..., 1, 2] = outer[..., 2, 1] = m[..., 0, 1] + m[..., 1, 0]
-    outer[..., 1, 3] = outer[..., 3, 1] = m[..., 0, 2] + m[..., 2, 0]
-    outer[..., 2, 3] = outer[..., 3, 2] = m[..., 1, 2] + m[..., 2, 1]
+    outer[..., 0, 0] = 1.0 + m00 - m11 - m22
+    outer[..., 1, 1] = 1.0 - m00 + m11 - m22
+    outer[..., 2, 2] = 1.0 - m00 - m11 + m22
+    outer[..., 3, 3] = 1.0 + m00 + m11 + m22
+    outer[..., 0, 3] = outer[..., 3, 0] = m[..., 2, 1] - m[..., 1, 2]
+    outer[..., 1, 3] = outer[..., 3, 1] = m[..., 0, 2] - m[..., 2, 0]
+    outer[..., 2, 3] = outer[..., 3, 2] = m[..., 1, 0] - m[..., 0, 1]
+    outer[..., 0, 1] = outer[..., 1, 0] = m[..., 0, 1] + m[..., 1, 0]
+    outer[..., 0, 2] = outer[..., 2, 0] = m[..., 0, 2] + m[..., 2, 0]
+    outer[..., 1, 2] = outer[..., 2, 1] = m[..., 1, 2] + m[..., 2, 1]
     largest = np.einsum("...ii->...i", outer).argmax(axis=-1)
     # Every row of q qᵀ is q times one of its components: the row of the largest is the best conditioned.
     q = np.take_along_axis(outer, largest[..., None, None], axis=-2)[..., 0, :]
     q = q / np.linalg.norm(q, axis=-1, keepdims=True)
-    q = np.where(q[..., :1] < 0, -q, q)
-    sine = np.linalg.norm(q[..., 1:], axis=-1, keepdims=True)
-    angle = 2.0 * np.arctan2(sine, q[..., :1])
+    return np.where(q[..., 3:] < 0, -q, q)
+
+
+def matrix_to_axis_angle(matrix: np.ndarray) -> np.ndarray:
+    """(…, 3, 3) rotation → (…, 3) float32 axis times angle, angle in [0, π].
+
+    At exactly π either of the two opposite axes may come out.
+    """
+    q = matrix_to_quaternion(matrix)
+    sine = np.linalg.norm(q[..., :3], axis=-1, keepdims=True)
+    angle = 2.0 * np.arctan2(sine, q[..., 3:])
     scale = np.where(sine < 1e-9, 2.0, angle / np.maximum(sine, 1e-9))
-    return (q[..., 1:] * scale).astype(np.float32)
+    return (q[..., :3] * scale).astype(np.float32)
 
 
 def rotation_6d_to_matrix(rotation_6d: np.ndarray) -> np.ndarray:

@@ -1,45 +1,13 @@
-"""The floor: where it is, its grid, and the shadow on it. World: the camera frame, y down, metres."""
+"""The floor as it is drawn: its grid, and the shadow on it. World: the camera frame, y down, metres."""
 
 from __future__ import annotations
 
-import math
-from collections import deque
-
 import numpy as np
 
-WINDOW_S = 3.0  # the floor is under the lowest foot of this time: who jumps does not take it along
-TAU_S = 0.6  # and it moves there this slowly, so that it does not tremble with the estimate
-PERCENTILE = 90  # one wrong frame does not sink it
 GRID_M = 8.0
 CELL_M = 0.5
 SHADOW_CELL_M = 0.025
 _LIGHT = np.array([0.35, 1.0, 0.25])  # the way the light falls, for the shadow
-
-
-class Floor:
-    """Height of the floor from the lowest points of the body over time."""
-
-    def __init__(self) -> None:
-        self._lowest: deque[tuple[float, float]] = deque()
-        self._t_s = 0.0
-        self.y: float | None = None  # metres, downwards; None before the first body
-
-    def reset(self) -> None:
-        self._lowest.clear()
-        self.y = None
-
-    def update(self, t_s: float, lowest_y: float) -> float:
-        """Take in the lowest point (the largest y) of the body at time t_s; returns the floor's y."""
-        self._lowest.append((t_s, lowest_y))
-        while self._lowest[0][0] < t_s - WINDOW_S:
-            self._lowest.popleft()
-        wanted = float(np.percentile([y for _, y in self._lowest], PERCENTILE))
-        if self.y is None:
-            self.y = wanted
-        else:
-            self.y += (wanted - self.y) * (1.0 - math.exp(-max(0.0, t_s - self._t_s) / TAU_S))
-        self._t_s = t_s
-        return self.y
 
 
 def grid_lines(colour: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

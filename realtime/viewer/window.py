@@ -10,8 +10,9 @@ import open3d as o3d
 from realtime.body.kinematics import forward_kinematics, skin
 from realtime.body.rotations import axis_angle_to_matrix
 from realtime.body.smpl import Body
+from realtime.floor import Floor
 from realtime.messages import PoseMessage
-from realtime.viewer.floor import CELL_M, Floor, coarse_mesh, grid_lines, shadow
+from realtime.viewer.floor import CELL_M, coarse_mesh, grid_lines, shadow
 from realtime.viewer.orbit import PANE, OrbitCamera
 from realtime.viewer.panel import Numbers, Picture, draw_panel
 from realtime.viewer.scene import BodyScene
