@@ -12,12 +12,13 @@ import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from realtime.body.smpl import load_body
-from realtime.errors import HmmrLiveError
+from realtime.errors import HmmrLiveError, LoadError
 from training.augment import MotionBank
 from training.motion import DEFAULT_MOTION, Clip, load_clips
 from training.observe import STRANGERS_EVERY, Observer, of_stranger, save_take, take_path
@@ -25,7 +26,8 @@ from training.render import PersonRenderer
 from training.staging import Take, draw_varied_take
 
 TAKES = 1900  # what the appearance encoder learns from: the more, the better (docs/training.md)
-TAKE_FRAMES = 96
+TAKE_FRAMES = 64  # more people and places at the same cost are worth more than more of each
+MANIFEST = "manifest.json"
 
 
 def pictures(renderer: PersonRenderer, take: Take, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -54,18 +56,29 @@ def make_takes(
     """Render and observe takes 0 … count − 1 of the split "train" into `folder`, those of this shard (K of N); whole
     ones are kept. manifest.json says what the folder holds.
 
-    Raises LoadError when there is no motion.
+    Raises LoadError when there is no motion, and for a folder that holds takes of another kind.
     """
+    manifest: dict[str, Any] = {
+        "motion": motion.name,
+        "split": "train",
+        "seed": seed,
+        "frames_per_take": TAKE_FRAMES,
+        "strangers_every": STRANGERS_EVERY,
+    }
+    check_manifest(folder, manifest)
     first, step = shard
     missing = [k for k in range(first, count, step) if not take_path(folder, k).exists()]
     if not missing:
         return
     clips = load_clips(motion, "train", precise=True)
     banks = {stranger: MotionBank(people) for stranger, people in strangers_apart(clips).items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    manifest = {"motion": motion.name, "split": "train", "seed": seed, "frames_per_take": TAKE_FRAMES}
     renderer, observer = PersonRenderer(load_body(None)), Observer()
-    (folder / "manifest.json").write_text(json.dumps(manifest | observer.describe(), indent=1) + "\n")
+    manifest |= observer.describe()
+    check_manifest(folder, manifest)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f"manifest.{first}.tmp"
+    partial.write_text(json.dumps(manifest, indent=1) + "\n")
+    partial.replace(folder / MANIFEST)
     for index in (progress := tqdm(missing, unit="take", mininterval=5.0)):
         rng = np.random.default_rng([seed, index])
         take = draw_varied_take(banks[of_stranger(take_path(folder, index))], TAKE_FRAMES, rng)
@@ -74,6 +87,27 @@ def make_takes(
         progress.set_postfix(found=f"{seen.detected.mean():.0%}", clip=take.clip)
     renderer.close()
     observer.close()
+
+
+def check_manifest(folder: Path, wanted: dict[str, Any]) -> None:
+    """Takes of two kinds in one folder could not be told apart: which are strangers' goes by number alone.
+
+    Raises LoadError where the folder's manifest is another than `wanted`, or cannot be read.
+    """
+    file = folder / MANIFEST
+    try:
+        held = json.loads(file.read_text())
+        other = [
+            f"{key}: {held.get(key)}, not {value}" for key, value in wanted.items() if held.get(key) != value
+        ]
+    except FileNotFoundError:
+        return
+    except (AttributeError, ValueError) as error:
+        raise LoadError(f"{file}: damaged ({error}); delete the folder, or render into another") from None
+    if other:
+        raise LoadError(
+            f"{folder}: holds takes of another kind ({'; '.join(other)})\nrender into a new folder"
+        )
 
 
 def main() -> int:
