@@ -1,16 +1,20 @@
 """The training loop: it goes on as if nothing had happened, ends in time, and says what is wrong."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
 
+from engines.network.config import NetworkConfig
+from engines.network.model import HMMRLive
 from realtime.body.smpl import load_body
 from realtime.errors import ConfigError, HmmrLiveError, LoadError
+from realtime.features import APPEARANCE, FEATURE_DIM
 from tests.windows import random_batch, small_network
 from training.budget import Budget
 from training.device import choose_device, choose_precision
-from training.fit import rescale_strip
+from training.fit import rescale_strip, tell_encoder
 from training.loop import Trainer
 from training.loss_weights import LossWeights, with_settings
 from training.losses import WindowLoss
@@ -154,3 +158,25 @@ def test_device_and_precision_follow_what_is_there():
         assert choose_device("auto").type == "cpu"
         with pytest.raises(ConfigError, match="--device cpu"):
             choose_device("cuda")
+
+
+def test_what_was_learned_of_another_encoder_is_forgotten(capsys):
+    config = NetworkConfig(
+        feature_dim=FEATURE_DIM,
+        feature_version=1,
+        model_id="m",
+        width=32,
+        groups=4,
+        head_width=16,
+        appearance="a" * 64,
+    )
+    features = torch.randn(1, 5, FEATURE_DIM)
+    other = features.clone()
+    other[..., APPEARANCE] = torch.randn(1, 5, APPEARANCE.stop - APPEARANCE.start)
+    for met, same in (("a" * 64, False), ("", False), ("b" * 64, True)):
+        torch.manual_seed(3)
+        model = HMMRLive(config)
+        tell_encoder(model, met, Path("weights.safetensors"))
+        assert model.config.appearance == (met or "a" * 64)
+        assert torch.equal(model(features).encoded, model(other).encoded) == same
+    assert "weights.safetensors: of appearance encoder aaaa" in capsys.readouterr().out

@@ -27,7 +27,7 @@ from engines.network.model import HMMRLive
 from realtime.assets import ASSETS
 from realtime.body.smpl import Body, load_body
 from realtime.errors import HmmrLiveError
-from realtime.features import FEATURE_DIM, FEATURE_VERSION
+from realtime.features import APPEARANCE, FEATURE_DIM, FEATURE_VERSION
 from training.appearance_features import encoder_of
 from training.augment import MotionBank, Variety
 from training.budget import Budget
@@ -73,13 +73,18 @@ def build_model(options: argparse.Namespace) -> HMMRLive:
     return model
 
 
+@torch.no_grad()
 def tell_encoder(model: HMMRLive, appearance: str, init: Path | None) -> None:
-    """Into its configuration: whose appearance features it knows. Without any in the data, --init's remain."""
+    """Into its configuration: whose appearance features it knows. Without any in the data, --init's remain.
+
+    What it made of another encoder's numbers would be noise now: it begins without them, and learns these.
+    """
     before = model.config.appearance if init is not None else ""
     if appearance and before not in ("", None, appearance):
         print(
             f"{init}: of appearance encoder {str(before)[:DIGITS]}; now it learns {appearance[:DIGITS]}'s features"
         )
+        model.embed.fc1.weight[:, APPEARANCE] = 0.0
     model.config = dataclasses.replace(model.config, appearance=appearance or before)
 
 
