@@ -14,8 +14,7 @@ from engines.onnxruntime_runner import read_metadata
 from realtime.body.smpl import load_body
 from realtime.errors import LoadError
 from tests.motions import observed_take
-from training.appearance_features import MADE_BY, encoder_of, name_encoder
-from training.fit_appearance import describe_takes
+from training.appearance_features import MADE_BY, describe_takes, encoder_of, name_encoder
 from training.observe import MAP_SHAPE, appearance_path, map_path, take_path
 
 

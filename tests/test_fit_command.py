@@ -10,7 +10,7 @@ import torch
 from engines import load
 from engines.export import weights_sha256
 from engines.graph_file import graph_info
-from engines.network.appearance import AppearanceEncoder
+from engines.network.appearance import AppearanceEncoder, load_appearance
 from engines.network.checkpoint import load_checkpoint
 from engines.onnxruntime_runner import read_metadata
 from realtime.assets import ASSETS
@@ -19,14 +19,14 @@ from realtime.body.smpl import load_body
 from realtime.errors import ConfigError, LoadError
 from realtime.features import FEATURE_DIM, FEATURE_VERSION, HAS_APPEARANCE
 from tests import windows  # noqa: F401  (torch on one thread)
-from training.appearance_features import MADE_BY, encoder_of
+from training.appearance_features import MADE_BY, describe_takes, encoder_of
+from training.appearance_features import main as describe
 from training.camera import project
 from training.fit import MODEL_ID, fit, prepare_data
-from training.fit_appearance import describe_takes
 from training.fit_options import arguments
 from training.motion import load_clips
 from training.noise import first_markers
-from training.observe import LOOKS, Observed, save_take, take_path
+from training.observe import LOOKS, Observed, appearance_path, load_takes, save_take, take_path
 from training.staging import stage
 
 TAKES = 6
@@ -146,6 +146,22 @@ def test_the_weights_tell_whose_appearance_features_they_learned(data, tmp_path,
     (takes / MADE_BY).unlink()
     with pytest.raises(LoadError, match="which encoder made them"):
         fit(_options(data, tmp_path, *observed))
+
+
+def test_an_encoder_that_is_there_describes_takes(data, tmp_path, monkeypatch, capsys):
+    takes = tmp_path / "takes"
+    shutil.copytree(data, takes)
+    command = ["appearance_features", "--observed", str(takes)]
+    monkeypatch.setattr("sys.argv", command)
+    describe()
+    shipped, _ = load_appearance(ASSETS / "appearance.safetensors")
+    found = load_takes(takes, load_body(None))
+    assert encoder_of(found) == weights_sha256(shipped)
+    assert all(appearance_path(take.path).exists() for take in found)
+    monkeypatch.setattr("sys.argv", [*command, "--encoder", str(tmp_path / "none.safetensors")])
+    with pytest.raises(SystemExit) as ended:
+        describe()
+    assert ended.value.code == 4 and "none.safetensors" in capsys.readouterr().err
 
 
 def test_a_loss_that_nobody_knows_is_refused_before_anything_is_done(data, tmp_path):

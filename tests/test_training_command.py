@@ -13,8 +13,7 @@ from realtime.errors import LoadError
 from tests.motions import observed_take, swinging_clip
 from training import __main__ as command
 from training import fit_options
-from training.appearance_features import MADE_BY, is_described
-from training.fit_appearance import describe_takes
+from training.appearance_features import MADE_BY, describe_takes, is_described
 from training.observe import MAP_SHAPE, Observed, appearance_path, load_takes, save_take, take_path
 from training.staging import stage
 

@@ -1,20 +1,31 @@
 """Appearance features beside the takes, and which encoder made them: a network must know whose numbers it learns from.
 
 take_00000.npz  take_00000_map.npy  take_00000_z.npy  …  appearance.json: {"weights_sha256": "…"}
+
+training.fit_appearance writes them at its end. For an encoder that is there already, and has learned from none of
+these takes:
+
+    python -m training.appearance_features [--observed data/observed/train] [--encoder assets/appearance.safetensors]
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+import torch
+from tqdm import tqdm
+
 from engines.export import weights_sha256
 from engines.graph_file import DIGITS
 from engines.network.appearance import AppearanceEncoder, load_appearance
+from realtime.assets import APPEARANCE, ASSETS
 from realtime.body.smpl import load_body
-from realtime.errors import LoadError
-from training.observe import ObservedTake, appearance_path, load_takes, of_stranger
+from realtime.errors import HmmrLiveError, LoadError
+from training.observe import ObservedTake, appearance_path, load_takes, map_path, of_stranger
 
 MADE_BY = "appearance.json"
 _NEXT_STEP = "make them all with one encoder: python -m training.fit_appearance --observed"
@@ -31,6 +42,17 @@ def name_encoder(encoder: AppearanceEncoder, folders: Iterable[Path]) -> None:
         for old in folder.glob(appearance_path(Path("take_*.npz")).name):
             old.unlink()
         (folder / MADE_BY).write_text(json.dumps({"weights_sha256": digest}) + "\n")
+
+
+@torch.no_grad()
+def describe_takes(encoder: AppearanceEncoder, takes: list[ObservedTake]) -> None:
+    """Write z (T, 2, 128) float16 beside every take, nan where nobody was found, and which encoder that was."""
+    name_encoder(encoder, (take.path.parent for take in takes))
+    for take in tqdm(takes, unit="take", mininterval=5.0):
+        maps = torch.from_numpy(np.load(map_path(take.path))).float()
+        z = encoder(maps.flatten(0, 1)).unflatten(0, maps.shape[:2]).numpy().astype(np.float16)
+        z[~take.detected] = np.nan
+        np.save(appearance_path(take.path), z)
 
 
 def encoder_of(takes: Iterable[ObservedTake]) -> str:
@@ -73,3 +95,24 @@ def _encoder_in(folder: Path) -> str | None:
         return None
     except (KeyError, TypeError, ValueError) as error:
         raise LoadError(f"{file}: damaged ({error}); delete it, and {_NEXT_STEP} {folder}") from None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description="Write the appearance features of takes that the encoder has not learned from."
+    )
+    parser.add_argument("--observed", type=Path, default=Path("data/observed/train"))
+    parser.add_argument("--encoder", type=Path, default=(ASSETS / APPEARANCE).with_suffix(".safetensors"))
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    try:
+        encoder, _ = load_appearance(options.encoder)
+        takes = [take for take in load_takes(options.observed, load_body(None)) if take.detected.any()]
+        describe_takes(encoder, takes)
+    except HmmrLiveError as error:
+        parser.exit(error.exit_code, f"{error}\n")
+
+
+if __name__ == "__main__":
+    main()

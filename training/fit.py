@@ -28,12 +28,11 @@ from realtime.assets import ASSETS
 from realtime.body.smpl import Body, load_body
 from realtime.errors import HmmrLiveError
 from realtime.features import APPEARANCE, FEATURE_DIM, FEATURE_VERSION
-from training.appearance_features import encoder_of
+from training.appearance_features import describe_takes, encoder_of
 from training.augment import MotionBank, Variety
 from training.budget import Budget
 from training.dataset import Tier, TrainingData
 from training.device import choose_device, choose_precision
-from training.fit_appearance import describe_takes
 from training.fit_options import arguments, check
 from training.loading import NumberedBatches, Withheld, load_from
 from training.loop import Trainer

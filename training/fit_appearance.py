@@ -28,12 +28,13 @@ from engines.network.model import HMMRLive
 from realtime.body.smpl import Body, load_body
 from realtime.errors import HmmrLiveError, LoadError
 from realtime.features import APPEARANCE, FEATURE_DIM, FEATURE_VERSION, HAS_APPEARANCE, UP
-from training.appearance_features import name_encoder
+from training.appearance_features import describe_takes
 from training.batch import Batch
+from training.device import choose_precision
 from training.losses import WindowLoss
 from training.metrics import LIMB_JOINTS, mpjpe_mm, pa_mpjpe_mm
 from training.noise import Markers, fit_markers
-from training.observe import ObservedTake, appearance_path, load_takes, map_path, of_stranger
+from training.observe import ObservedTake, load_takes, map_path, of_stranger
 from training.schedule import learning_rate
 from training.take_tier import TakeTier
 
@@ -100,8 +101,10 @@ def learn(
     seed: int,
     minutes: float,
     encoder: AppearanceEncoder | None = None,
+    mixed: bool = False,
 ) -> AppearanceEncoder:
-    """A new encoder, or a given one that goes on; by minutes or steps, whichever ends first."""
+    """A new encoder, or a given one that goes on; by minutes or steps, whichever ends first. mixed: its products in
+    bfloat16."""
     train = _Frames(takes, markers, np.random.default_rng(seed), BATCH)
     watch = _Frames(watched, markers, np.random.default_rng(1), WATCHED_FRAMES)
     if fresh := encoder is None:
@@ -130,7 +133,7 @@ def learn(
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, done, PEAK_RATE)
         blind = torch.rand(len(batch["maps"])) < P_BLIND
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
             theta = read(model.train(), encoder.train(), batch, blind)
         true = loss.points(batch["rotations"], batch["betas"][:, None])
         parts = loss.single(model, theta.float(), batch, true)
@@ -190,17 +193,6 @@ def _watch(model: HMMRLive, encoder: AppearanceEncoder, frames: _Frames, loss: W
     return f"watch {texts[0]} mm, map alone {texts[1]}"
 
 
-@torch.no_grad()
-def describe_takes(encoder: AppearanceEncoder, takes: list[ObservedTake]) -> None:
-    """Write z (T, 2, 128) float16 beside every take, nan where nobody was found, and which encoder that was."""
-    name_encoder(encoder, (take.path.parent for take in takes))
-    for take in tqdm(takes, unit="take", mininterval=5.0):
-        maps = torch.from_numpy(np.load(map_path(take.path))).float()
-        z = encoder(maps.flatten(0, 1)).unflatten(0, maps.shape[:2]).numpy().astype(np.float16)
-        z[~take.detected] = np.nan
-        np.save(appearance_path(take.path), z)
-
-
 def _positive(text: str) -> int:
     if (number := int(text)) <= 0:
         raise argparse.ArgumentTypeError(f"{text}: expected more than 0")
@@ -215,6 +207,7 @@ def main() -> None:
     parser.add_argument("--takes", type=_positive, help="learn from so many; default: all but the strangers'")
     parser.add_argument("--init", type=Path, help="encoder (.safetensors) to start from")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("assets/appearance.safetensors"))
     options = parser.parse_args()
@@ -240,7 +233,8 @@ def fit_appearance(options: argparse.Namespace) -> None:
             f"describe; each needs one\nrender more: python -m training.synthesis --takes N --out {options.observed}"
         )
     watched, markers = strangers[-WATCHED_TAKES:], fit_markers(takes)
-    encoder = learn(known, watched, markers, body, options.steps, options.seed, options.minutes, given)
+    mixed = choose_precision(options.precision, torch.device("cpu"))
+    encoder = learn(known, watched, markers, body, options.steps, options.seed, options.minutes, given, mixed)
     provenance = {
         "command": f"python -m training.fit_appearance --takes {len(known)} --steps {options.steps} "
         f"--seed {options.seed}",
