@@ -75,6 +75,7 @@ _FOLDED_DOWN = ("Neck", "LeftShoulder", "RightShoulder")
 OPTIONAL = frozenset({*_FOLDED_UP, *_FOLDED_DOWN, "LeftToes", "RightToes"})
 
 SHORTEST_LIMB_M = 0.01  # what is shorter has no direction
+LARGEST_M = 100.0  # what is larger is no body
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,21 +95,25 @@ class Skeleton:
 
 
 def body_skeleton(body: Body, betas: np.ndarray) -> Skeleton:
-    """The bones of a body with these betas (10,); it stands on the lowest of its vertices."""
-    rest = body.rest_joints(betas).astype(np.float64)
-    sole_m = float(rest[:, 1].min() - body.shaped(betas)[:, 1].min())
-    return skeleton_of(rest, max(0.0, sole_m))
+    """The bones of a body with these betas (10,), standing on the lowest of its vertices. Raises ValueError, as
+    `skeleton_of` does, where the betas make no body."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        rest = body.rest_joints(betas).astype(np.float64)
+        sole_m = float(rest[:, 1].min() - body.shaped(betas)[:, 1].min())
+        return skeleton_of(rest - rest[0], sole_m if 0.0 <= sole_m < LARGEST_M else 0.0)
 
 
 def skeleton_of(rest_joints: np.ndarray, sole_m: float) -> Skeleton:
     """The bones of a body whose joints (24, 3) stand so at rest: lengths are kept, limbs are put straight.
 
-    Raises ValueError where a limb has no length.
+    Raises ValueError where that is no body: a limb without length, joints far away or not finite.
     """
     rest = np.asarray(rest_joints, np.float64)
+    if not (np.abs(rest) < LARGEST_M).all():  # false for NaN too
+        raise ValueError("joints that are no body's")
     along = rest[list(LIMB_ENDS)] - rest[[JOINTS[limb] for limb in LIMBS]]
     lengths = np.linalg.norm(along, axis=1)
-    if not (lengths > SHORTEST_LIMB_M).all():  # false for NaN too
+    if lengths.min() < SHORTEST_LIMB_M:
         raise ValueError("a limb without length")
     ideal = _ideal_directions(along / lengths[:, None])
     corrections = np.tile(np.eye(3), (len(BONES), 1, 1))

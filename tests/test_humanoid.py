@@ -203,10 +203,10 @@ def test_folding_keeps_what_is_there_where_it_stands(missing: set[str]):
     np.testing.assert_array_equal(fold(turned, BONES), turned)
 
 
-@pytest.mark.parametrize("rest", [np.zeros((24, 3)), np.full((24, 3), np.nan)], ids=["no length", "NaN"])
-def test_what_is_no_skeleton_is_refused(rest):
-    with pytest.raises(ValueError, match="without length"):
-        skeleton_of(rest, 0.0)
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf, 1e30], ids=str)
+def test_what_is_no_skeleton_is_refused(value: float):
+    with pytest.raises(ValueError, match="without length|no body's"):
+        skeleton_of(np.full((24, 3), value), 0.0)
 
 
 def test_opposite_directions_have_a_turn():
