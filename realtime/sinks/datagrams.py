@@ -19,14 +19,12 @@ class DatagramSender:
     def __init__(self, sink: str, address: tuple[str, int]) -> None:
         host, port = address
         try:
-            family, kind, protocol, _, self._target = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[
-                0
-            ]
+            family, kind, protocol, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
         except (OSError, UnicodeError) as error:
             raise ConfigError(
                 f"{sink}: {host}: not known ({error}); give an address like 192.168.1.20:{port}"
             ) from None
-        self._sink = sink
+        self._sink, self._target, self._where = sink, target, f"{host}:{port}"
         self._socket = socket.socket(family, kind, protocol)
         self._socket.setblocking(False)
         self.sent = self.refused = 0
@@ -42,8 +40,10 @@ class DatagramSender:
             self.refused += 1
             if not self._complained:
                 self._complained = True
-                where = f"{self._target[0]}:{self._target[1]}"
-                print(f"{self._sink}: cannot send to {where} ({error.strerror}); trying on", file=sys.stderr)
+                print(
+                    f"{self._sink}: cannot send to {self._where} ({error.strerror}); trying on",
+                    file=sys.stderr,
+                )
         else:
             self.sent += 1
             self._complained = False

@@ -6,6 +6,7 @@ A sink lists its keys as `Option`s. An unknown key is an error that names the ne
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +22,11 @@ AXES: dict[str, Axes] = {axes.name.lower(): axes for axes in (WORLD, UNITY, UNRE
 class Option:
     default: Any
     parse: Callable[[str], Any]  # raises ValueError, which says what was expected
-    help: str
+    help: str  # "VALUE|VALUE: what it does; default VALUE"
+
+    @property
+    def example(self) -> str:
+        return self.help.partition(":")[0].partition("|")[0]
 
 
 def read_options(
@@ -40,10 +45,8 @@ def read_options(
         key, equals, value = assignment.partition("=")
         key = key.strip()
         if not equals:
-            example = next(iter(keys))
-            raise ConfigError(
-                f"{sink}: {assignment!r}: expected key=value, for example {example}={keys[example].help}"
-            )
+            example = f"{next(iter(keys))}={next(iter(keys.values())).example}"
+            raise ConfigError(f"{sink}: {assignment!r}: expected key=value, for example {example}")
         if key not in keys:
             nearest = difflib.get_close_matches(key, keys, n=1, cutoff=0.0)
             raise ConfigError(
@@ -117,6 +120,16 @@ def host_and_port(text: str) -> tuple[str, int]:
     if not number_of_port:
         raise ValueError("expected HOST:PORT, the port 1 to 65535")
     return host or "127.0.0.1", number_of_port
+
+
+def is_loopback(host: str) -> bool:
+    """True for an address that only this machine reaches."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 # Keys that several sinks have.

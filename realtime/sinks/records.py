@@ -31,11 +31,20 @@ DECIMALS = 6  # of the numbers in JSON: a micrometre, and 1e-4 degrees
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """One pose, ready to be sent in either form; each is made when it is first asked for."""
+    """A message's pose in somebody's axes and units; what is never asked for is never made."""
 
     message: PoseMessage
+    pose: BonePose
     axes: str  # one of AXES_CODES
-    floats: np.ndarray  # (91,) float32: Hips position, then 22 quaternions xyzw
+
+    @cached_property
+    def floats(self) -> np.ndarray:
+        """(91,) float32: the Hips' position, then 22 quaternions xyzw, w ≥ 0."""
+        theirs = AXES[self.axes]
+        floats = np.empty(FLOATS, np.float32)
+        floats[:3] = theirs.points(self.pose.hips)
+        floats[3:] = theirs.quaternions(self.pose.rotations).ravel()
+        return floats
 
     @cached_property
     def binary(self) -> bytes:
@@ -74,12 +83,3 @@ class Record:
             "bones": dict(zip(BONES, numbers[3:].reshape(-1, 4).tolist(), strict=True)),
         }
         return json.dumps(record, allow_nan=False, separators=(",", ":"))
-
-
-def make_record(message: PoseMessage, pose: BonePose, axes: str) -> Record:
-    """The pose of a message in somebody's axes and units."""
-    theirs = AXES[axes]
-    floats = np.empty(FLOATS, np.float32)
-    floats[:3] = theirs.points(pose.hips)
-    floats[3:] = theirs.quaternions(pose.rotations).ravel()
-    return Record(message, axes, floats)

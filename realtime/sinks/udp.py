@@ -19,7 +19,7 @@ from realtime.sinks.command import parse_command
 from realtime.sinks.datagrams import DatagramSender
 from realtime.sinks.options import AXES_KEY, FPS, PITCH, ROLL, Option, host_and_port, read_options
 from realtime.sinks.pace import Pace
-from realtime.sinks.records import make_record
+from realtime.sinks.records import Record
 
 FIRST = Option(("127.0.0.1", 5577), host_and_port, "HOST:PORT")
 KEYS = {"axes": AXES_KEY, "fps": FPS, "pitch": PITCH, "roll": ROLL}
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         while (message := subscriber.receive()) is not None:
             assert isinstance(message, PoseMessage)  # no other topic is subscribed to
             pace.take(time.monotonic())
-            sender.send([make_record(message, reader.read(message), options["axes"]).binary])
+            sender.send([Record(message, reader.read(message), options["axes"]).binary])
             pace.wait()
     return 0
 
