@@ -87,6 +87,19 @@ def test_hold_then_ease_to_rest(how: str):
     assert not scene.play(1.0, **gone)[-1].tracking
 
 
+def test_when_it_moves_by_itself():
+    """The sink sends without a message only then."""
+    scene = Scene()
+    assert not scene.stage.moves(scene.now_s)
+    scene.play(RETURN_S / 2)
+    assert scene.stage.moves(scene.now_s)
+    scene.play(1.0)
+    assert not scene.stage.moves(scene.now_s) and not scene.stage.moves(scene.now_s + HOLD_S - STEP_S)
+    assert scene.stage.moves(scene.now_s + HOLD_S + STEP_S)
+    scene.play(HOLD_S + EASE_S + 3 * STEP_S, seed=None)
+    assert not scene.stage.moves(scene.now_s)
+
+
 def test_who_is_held_is_held_on():
     scene = Scene()
     shown = scene.play(1.0)[-1]

@@ -67,6 +67,10 @@ class Stage:
         """Nobody is there, and nothing moves."""
         return self._share <= 0.0
 
+    def moves(self, now_s: float) -> bool:
+        """Whether it goes on by itself, without another message."""
+        return self._share > 0.0 if now_s - self._seen_s > HOLD_S else self._share < 1.0
+
     def see(self, now_s: float, message: PoseMessage, pose: BonePose) -> None:
         """Take in a message. Who is out of sight for a moment is held on; nothing is taken from a lost one."""
         if message.state == "held" and message.person == self._person:

@@ -26,7 +26,7 @@ from realtime.sinks.stage import Stage
 from realtime.vrm import load_avatar
 
 TURN_S = 1 / 30  # without messages, an avatar that goes to rest is moved this often
-IDLE_S = 1.0  # and one that is at rest says so this often
+IDLE_S = 1.0  # and one that stands still says so this often
 
 FIRST = Option(("127.0.0.1", 39539), host_and_port, "HOST:PORT")
 KEYS = {
@@ -96,7 +96,7 @@ def _perform(
             if message is not None:
                 assert isinstance(message, PoseMessage)  # no other topic is subscribed to
                 stage.see(now_s, message, reader.read(message))
-            elif stage.at_rest and now_s - sent_s < IDLE_S:
+            elif not stage.moves(now_s) and now_s - sent_s < IDLE_S:
                 continue
             sent_s = now_s
             pace.take(now_s)
