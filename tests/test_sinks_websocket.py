@@ -9,7 +9,6 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -272,12 +271,11 @@ def test_the_program():
         ):
             poses = [json.loads(reader.recv(30)) for _ in range(60)]
             seqs = [pose["seq"] for pose in poses]
-            assert seqs == sorted(set(seqs)) and seqs[-1] - seqs[0] < 90
+            assert seqs == sorted(set(seqs))
             expected = json.loads(Record(MESSAGE, POSE, "godot").text)
             for key in ("v", "axes", "state", "person", "score", "hips", "bones"):
                 assert poses[-1][key] == expected[key]
-            age_ms = (time.monotonic_ns() - poses[-1]["t_publish_ns"]) / 1e6
-            assert age_ms < 10_000
+            assert poses[-1]["t_capture_ns"] == poses[-1]["t_publish_ns"] > poses[0]["t_publish_ns"]
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == (1 if sys.platform == "win32" else 0)
         assert process.stderr.read() == ""
