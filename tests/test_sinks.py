@@ -45,7 +45,7 @@ def sink(publisher: Publisher, *arguments: str) -> Iterator[subprocess.Popen[str
 
 
 def joined(publisher: Publisher) -> bool:
-    return until(lambda: publisher.poll() or publisher.wants("pose"))
+    return until(lambda: publisher.poll() or publisher.wants("pose"), 60)
 
 
 def test_a_line_holds_the_pose() -> None:
@@ -110,7 +110,7 @@ def test_a_full_disk(publisher: Publisher) -> None:
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     command = sink_command(f"jsonl:{tmp_path}/absent/poses.jsonl", "tcp://127.0.0.1:9")
-    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=20)
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stderr.startswith("jsonl: cannot write ") and done.stderr.count("\n") == 1
     assert "choose another file" in done.stderr
@@ -124,6 +124,6 @@ def test_arguments_reach_the_sink_whole() -> None:
 @pytest.mark.parametrize("name", SINKS)
 def test_every_sink_is_a_program(name: str) -> None:
     command = [*sink_command(name, "tcp://127.0.0.1:9"), "--help"]
-    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=20)
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and "--connect" in done.stdout
     assert SINKS[name].help.startswith(name)

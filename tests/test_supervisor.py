@@ -150,5 +150,5 @@ def test_unknown_sink() -> None:
         ConfigError, match=r"--sink json:x: no such sink; did you mean jsonl\? known: jsonl\[:FILE\]"
     ):
         Supervisor(Config(sinks=["json:x"]))
-    with pytest.raises(ConfigError, match="--sink vmc: no such sink; known: jsonl"):
-        Supervisor(Config(sinks=["vmc"]))
+    with pytest.raises(ConfigError, match="--sink carrier-pigeon: no such sink; known: jsonl"):
+        Supervisor(Config(sinks=["carrier-pigeon"]))

@@ -4,12 +4,14 @@ anyone else:
     python -m realtime.sinks.NAME --connect tcp://127.0.0.1:5555 [ARGS]
 
 `run_live.py --sink NAME[:ARGS]` starts it beside the stream (realtime/supervisor.py). A new sink is a module
-here with `main`, wrapped in `realtime.child.run`, and a line in SINKS.
+here with `main`, wrapped in `realtime.child.run`, and a line in SINKS. Arguments are `first[,key=value…]`
+(realtime/sinks/options.py).
 """
 
 from __future__ import annotations
 
 import difflib
+import importlib
 import sys
 from dataclasses import dataclass
 
@@ -20,11 +22,27 @@ from realtime.errors import ConfigError
 class SinkEntry:
     module: str
     help: str  # one line, for --help and for error messages; begins with how it is written
+    checks: bool = False  # its module has `read_arguments`: bad arguments are refused before anything starts
 
 
 SINKS = {
     "jsonl": SinkEntry(
         "realtime.sinks.jsonl", "jsonl[:FILE]  every pose as a line of JSON, to FILE or to stdout"
+    ),
+    "vmc": SinkEntry(
+        "realtime.sinks.vmc",
+        "vmc[:HOST:PORT][,key=value…]  to VTuber programs, Unity, Unreal as a VMC performer; default 127.0.0.1:39539",
+        checks=True,
+    ),
+    "udp": SinkEntry(
+        "realtime.sinks.udp",
+        "udp[:HOST:PORT][,key=value…]  humanoid bones as UDP records; default 127.0.0.1:5577",
+        checks=True,
+    ),
+    "websocket": SinkEntry(
+        "realtime.sinks.websocket",
+        "websocket[:PORT][,key=value…]  humanoid bones over WebSocket, JSON or records; default 8766",
+        checks=True,
     ),
 }
 
@@ -35,12 +53,15 @@ def fills_stdout(spec: str) -> bool:
 
 
 def sink_command(spec: str, address: str) -> list[str]:
-    """The command of `--sink NAME[:ARGS]`. Raises ConfigError for an unknown name, naming the known ones."""
+    """The command of `--sink NAME[:ARGS]`. Raises ConfigError for an unknown name, naming the known ones, and for
+    arguments that the sink itself would refuse."""
     name, _, arguments = spec.partition(":")
     if name not in SINKS:
         near = difflib.get_close_matches(name, SINKS, n=1)
         meant = f"did you mean {near[0]}? " if near else ""
         known = "; ".join(entry.help for entry in SINKS.values())
         raise ConfigError(f"--sink {spec}: no such sink; {meant}known: {known}")
+    if SINKS[name].checks:
+        importlib.import_module(SINKS[name].module).read_arguments(arguments)
     command = [sys.executable, "-m", SINKS[name].module, "--connect", address]
     return [*command, "--", arguments] if arguments else command
