@@ -7,9 +7,7 @@ import torch
 from realtime.features import NOMINAL_DT_S
 from training.loss_terms import (
     SCALE_RANGE,
-    SOFT_DELAY,
     SOFT_M,
-    RunningDelay,
     acceleration_error,
     closed_form_camera,
     hallucination_error,
@@ -144,28 +142,6 @@ def test_the_delay_is_the_lag_of_the_metrics_however_damped_and_shifted(late_fra
     even = np.arange(300)[:, None, None] / 30.0 + phase[0, 0].numpy()
     late = lag_ms(np.sin(3.0 * (even - late_frames / 30.0)), np.sin(3.0 * even), 30.0, hips=None)
     assert late == pytest.approx(late_frames * 1000.0 / 30.0, abs=2.0)
-
-
-def test_the_running_delay_pulls_by_its_mean_and_not_by_one_batch():
-    memory = RunningDelay()
-    first = torch.tensor(1.0, requires_grad=True)
-    assert float(memory(first).detach()) == pytest.approx(float(soft_size(torch.tensor(1.0), SOFT_DELAY)))
-    generator = torch.Generator().manual_seed(5)
-    pulls = []
-    for noise in torch.randn(400, generator=generator):
-        delay = (0.4 + 0.5 * noise).requires_grad_()
-        memory(delay).backward()
-        pulls.append(float(delay.grad))
-    settled = pulls[150:]
-    assert float(memory.mean) == pytest.approx(0.4, abs=0.15)
-    assert min(settled) > 0.4  # a batch that came early by chance is pulled like the others
-    slope = 0.4 / np.hypot(0.4, SOFT_DELAY)
-    assert np.mean(settled) == pytest.approx(slope, abs=0.06)
-    for _ in range(300):
-        memory(torch.tensor(-0.4))
-    early = torch.tensor(0.1, requires_grad=True)
-    memory(early).backward()
-    assert float(early.grad) < -0.7
 
 
 def test_a_network_that_tells_no_motion_yet_has_a_finite_delay():

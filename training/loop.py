@@ -14,7 +14,6 @@ from tqdm import tqdm
 from engines.network.model import HMMRLive
 from realtime.errors import HmmrLiveError, LoadError
 from training.budget import Budget, Clock
-from training.loss_terms import RunningDelay
 from training.losses import LossResult, WindowLoss
 from training.prior import LEARNING_RATE as PRIOR_RATE
 from training.prior import FactorisedPrior
@@ -67,7 +66,6 @@ class Trainer:
             [{"params": others, "share": 1.0}, {"params": slow, "share": DYNAMICS_SHARE}],
             lr=peak_rate, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.98), fused=True,
         )  # fmt: skip
-        self.delay = RunningDelay().to(self.device)
         self.prior: FactorisedPrior | None = None
         if loss.weights.prior > 0:
             self.prior = FactorisedPrior().to(self.device)
@@ -112,7 +110,6 @@ class Trainer:
             "model": self.model,
             "average": self.average,
             "optimiser": self.optimiser,
-            "delay": self.delay,
         }
         if self.prior is not None:
             parts |= {"prior": self.prior, "prior_optimiser": self.prior_optimiser}
@@ -124,7 +121,7 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["share"]
         batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
-        result = self.loss(self.model, batch, self.prior, self.delay)
+        result = self.loss(self.model, batch, self.prior)
         self.optimiser.zero_grad(set_to_none=True)
         result.total.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_LIMIT)

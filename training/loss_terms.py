@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from realtime.features import NOMINAL_DT_S
 
@@ -13,8 +13,7 @@ SCALE_RANGE = (0.4, 10.0)
 # No step counts as shorter: a picture that came early would shout down all others, by its square in accelerations.
 SHORTEST_DT_S = 1.0 / 60.0
 SOFT_M = 0.05
-SOFT_DELAY = 0.2  # 1/30 s: what the running mean of the delay is good to
-DELAY_MEMORY = 0.97  # of the running mean, per batch
+SOFT_DELAY = 0.5  # 1/30 s: about what the delay of one batch differs from that of the next
 # Of the true motion: a network that knows nothing yet tells none, and what tells none has no delay.
 LEAST_TOLD = 0.2
 
@@ -105,33 +104,8 @@ def mean_delay(predicted: Tensor, true: Tensor, dt_s: Tensor) -> Tensor:
 
 
 def soft_size(value: Tensor, soft: float) -> Tensor:
-    """|value|, but its square where it is well below `soft`: so small a one may be chance."""
+    """|value|, but its square where it is well below `soft`: so small a one, measured on one batch, may be chance."""
     return (value.square() + soft**2).sqrt() - soft
-
-
-class RunningDelay(nn.Module):
-    """The size of the delay as a loss, where each batch tells it only roughly.
-
-    The delay of one batch is half a frame off that of the next. Its own size would punish that chance, one way now and
-    the other way then (measured: PA 7 mm worse after 300 steps from trained weights). What counts is the mean over
-    many batches; so its running mean says which way and how hard, and the batch only how to get there. The first
-    batch is its own mean.
-    """
-
-    mean: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(torch.nan))
-
-    def forward(self, delay: Tensor) -> Tensor:
-        """delay () of this batch, 1/30 s → the soft size of the running mean, with the gradient of `delay` times its
-        slope."""
-        with torch.no_grad():
-            known = torch.where(self.mean.isnan(), delay, self.mean)
-            self.mean.copy_(known.lerp(delay, 1.0 - DELAY_MEMORY))
-            slope = self.mean / (self.mean.square() + SOFT_DELAY**2).sqrt()
-        return soft_size(self.mean, SOFT_DELAY).detach() + slope * (delay - delay.detach())
 
 
 def _steps(dt_s: Tensor, stride: int) -> Tensor:

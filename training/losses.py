@@ -20,7 +20,7 @@ from realtime.body.skeleton import JOINT_NAMES
 from realtime.body.smpl import Body
 from training.body_points import BodyPoints
 from training.loss_terms import (
-    RunningDelay,
+    SOFT_DELAY,
     acceleration_error,
     closed_form_camera,
     distance,
@@ -30,6 +30,7 @@ from training.loss_terms import (
     project,
     reprojection,
     soft_distance,
+    soft_size,
     strip_size,
     velocity_error,
 )
@@ -78,7 +79,7 @@ class LossResult(NamedTuple):
 
 
 class WindowLoss(nn.Module):
-    """loss(model, batch of tensors, prior or None, what is remembered of the delay or None: a fresh one) → LossResult.
+    """loss(model, batch of tensors, prior or None) → LossResult.
 
     delay: frames that the network's answer comes late (NetworkConfig.delay): at step t it is held against frame
     t − delay, and the first steps against nothing; `with_ends` says what it is fed. mixed: the network's products in
@@ -107,11 +108,7 @@ class WindowLoss(nn.Module):
         return (((pose - true) ** 2).sum(dim=(-1, -2)) * self.rotation_weight).sum(-1).mean()
 
     def forward(
-        self,
-        model: HMMRLive,
-        batch: dict[str, Tensor],
-        prior: FactorisedPrior | None = None,
-        delay: RunningDelay | None = None,
+        self, model: HMMRLive, batch: dict[str, Tensor], prior: FactorisedPrior | None = None
     ) -> LossResult:
         with self._autocast(batch["features"]):
             features = with_ends(batch["features"], self.delay)
@@ -120,12 +117,7 @@ class WindowLoss(nn.Module):
         truth = Truth(self.points, batch, out.theta6d.shape[1])
         parts, pose, points, betas = self._single(model, out.theta6d, truth)
         if truth.any_3d:
-            parts |= self._over_time(
-                truth.in_3d(points),
-                truth.points,
-                truth.in_3d(truth.dt_s),
-                delay or RunningDelay().to(points.device),
-            )
+            parts |= self._over_time(truth.in_3d(points), truth.points, truth.in_3d(truth.dt_s))
         parts["shape"] = (betas.diff(dim=1) ** 2).mean()
         made_up = [pose[:, ::PRIOR_EVERY].flatten(0, 1)]
         if self.weights.dynamics > 0:
@@ -197,11 +189,11 @@ class WindowLoss(nn.Module):
         return parts, pose, points, betas
 
     @staticmethod
-    def _over_time(points: Tensor, true: Tensor, dt_s: Tensor, delay: RunningDelay) -> dict[str, Tensor]:
+    def _over_time(points: Tensor, true: Tensor, dt_s: Tensor) -> dict[str, Tensor]:
         """points, true (B, T, 57, 3) metres."""
         off = points - true
         return {
-            "lag": delay(mean_delay(points, true, dt_s)),
+            "lag": soft_size(mean_delay(points, true, dt_s), SOFT_DELAY),
             "velocity": torch.stack([velocity_error(off, dt_s, stride) for stride in STRIDES]).mean(),
             "acceleration": torch.stack([acceleration_error(off, dt_s, stride) for stride in STRIDES]).mean(),
         }
