@@ -1,4 +1,4 @@
-"""A sink that is hindered, and peers of it that misbehave, for bench.bus. Of any sink: it is looked up where it listens."""
+"""A sink that is hindered, and peers of it that misbehave, for bench.bus. Where it listens is looked up."""
 
 from __future__ import annotations
 

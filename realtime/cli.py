@@ -55,8 +55,6 @@ LIMITS = {
     "refine.steps": (0, 10),
     "bus.image_fps": (0.1, 1000),
     "bus.image_width": (16, 8192),
-    "bus.heartbeat_ms": (10, 1e6),
-    "bus.heartbeat_timeout_ms": (10, 1e6),
     "viewer.width": (200, 8192),
     "viewer.height": (200, 8192),
     "viewer.fps": (1, 1000),

@@ -83,8 +83,6 @@ class BusConfig:
     keys: str = ""
     image_fps: float = 15.0  # rate of the picture topic, sent only while somebody subscribes to it
     image_width: int = 480
-    heartbeat_ms: int = 500
-    heartbeat_timeout_ms: int = 1000
 
 
 @dataclass

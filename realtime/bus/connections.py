@@ -30,6 +30,11 @@ class _Connection:
 class Connections:
     def __init__(self) -> None:
         self._by_descriptor: dict[int, _Connection] = {}
+        self._found: dict[int, _Connection | None] = {}  # in this turn
+
+    def begin_turn(self) -> None:
+        """Within a turn a connection is looked up once: in a flood of messages that is most of what each one costs."""
+        self._found.clear()
 
     def subscribe(self, descriptor: int, prefix: bytes) -> int:
         """Note a subscription; returns how many this connection has now, 0 when it is gone already."""
@@ -61,6 +66,7 @@ class Connections:
     def end(self, descriptor: int) -> None:
         """Shut one connection down, as if its client had gone; libzmq then frees what it held for it."""
         connection = self._by_descriptor.pop(descriptor, None)
+        self._found[descriptor] = None  # what else waits of it means nothing any more
         if connection is None or _ends(descriptor) != connection.ends:
             return
         borrowed = socket.socket(fileno=descriptor)
@@ -72,12 +78,15 @@ class Connections:
             borrowed.detach()  # the descriptor belongs to libzmq
 
     def _find(self, descriptor: int) -> _Connection | None:
+        if descriptor in self._found:
+            return self._found[descriptor]
         ends = _ends(descriptor)
-        if ends is None:
-            return None
         connection = self._by_descriptor.get(descriptor)
-        if connection is None or connection.ends != ends:
+        if ends is None:
+            connection = None
+        elif connection is None or connection.ends != ends:
             connection = self._by_descriptor[descriptor] = _Connection(ends)
+        self._found[descriptor] = connection
         return connection
 
     def count(self, topic: str) -> int:

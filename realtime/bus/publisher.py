@@ -2,7 +2,9 @@
 only those whose keys it knows (realtime/bus/gate.py).
 
 `publish` never blocks and holds at most SEND_HWM messages per subscriber; one that is stuck loses messages
-and, after the heartbeat's timeout, its connection. `poll` takes in who subscribed and who left.
+and, where it has promised heartbeats (ours do) and does not keep to it, its connection. The publisher sends none of its
+own: libzmq 4.3.5 aborts the whole program ("Assertion failed: !_io_error") when one is due on a connection that ended
+while more waited from it than RECEIVE_HWM, as in a flood of subscriptions. `poll` takes in who subscribed and who left.
 
 A late joiner gets the last pose and status at once. XPUB cannot send to one subscriber alone, so they are
 sent again to everybody: a conflated reader does not notice, and `Subscriber` drops what it has seen already.
@@ -37,6 +39,7 @@ MAX_SUBSCRIPTIONS = 64  # of one connection; a program of ours has at most three
 MAX_QUESTIONS = 200  # of one connection within CHECK_INTERVAL_S; a program of ours asks 34 at the most
 HANDSHAKE_MS = 5000  # a connection that has not said what it is by then is closed
 RESEND_INTERVAL_S = 0.02  # coalesces the resends for many joiners at once
+MOST_OF_A_TURN_S = 0.0005  # what a flood of subscriptions may take of one turn
 CHECK_INTERVAL_S = 1.0  # connections are looked at this often even when nothing was heard of them
 RETAINED = ("pose", "status")  # the last of each is kept for late joiners; the next picture comes soon enough
 
@@ -64,8 +67,6 @@ class Publisher:
             (zmq.RCVHWM, RECEIVE_HWM),
             (zmq.MAXMSGSIZE, MAX_INCOMING_BYTES),
             (zmq.XPUB_VERBOSER, 1),  # report every subscription and every end of one
-            (zmq.HEARTBEAT_IVL, config.heartbeat_ms),
-            (zmq.HEARTBEAT_TIMEOUT, config.heartbeat_timeout_ms),
             (zmq.HANDSHAKE_IVL, HANDSHAKE_MS),
         ):
             self._socket.setsockopt(option, value)
@@ -106,7 +107,11 @@ class Publisher:
         loop.
         """
         somebody_left = False
-        for _ in range(8 * RECEIVE_HWM):  # bounds one turn; what is left is for the next
+        self._connections.begin_turn()
+        enough_s = time.monotonic() + MOST_OF_A_TURN_S
+        for count in range(8 * RECEIVE_HWM):  # bounds one turn; what is left is for the next
+            if count >= RECEIVE_HWM and time.monotonic() > enough_s:
+                break
             try:
                 frame = self._socket.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:
