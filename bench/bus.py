@@ -26,7 +26,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
@@ -222,7 +221,7 @@ def _line(process: subprocess.Popen[str]) -> str:
 
 
 def _finish(process: subprocess.Popen[str]) -> Result:
-    out, _ = process.communicate("", timeout=60)
+    out, _ = process.communicate("", timeout=180)
     if process.returncode != 0 or not out:
         raise RuntimeError(f"{process.args} ended with {process.returncode}")
     result: Result = json.loads(out)
@@ -265,10 +264,14 @@ def main(argv: list[str] | None = None) -> int:
         keys = Path(folder) / "keys"
         key_files.make_server(keys)
         key_files.make_client(keys, key_files.LOCAL)
-        for subscribers in options.subscribers:
-            for rate in options.rates:
-                results.append(measure(int(subscribers), rate, keys, options))
-                say_faults(results[-1])
+        try:
+            for subscribers in options.subscribers:
+                for rate in options.rates:
+                    results.append(measure(int(subscribers), rate, keys, options))
+                    say_faults(results[-1])
+        except RuntimeError as error:
+            print(error, file=sys.stderr)
+            return 1
     say_latencies(results)
     if options.json:
         options.json.write_text(

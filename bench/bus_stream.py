@@ -28,7 +28,7 @@ from realtime.messages import PoseMessage, encode_pose
 
 ANY = "tcp://127.0.0.1:0"
 BARE_STAMP = struct.Struct("<5sQQ")  # topic, seq, when
-JOIN_S = 60.0
+JOIN_S = 180.0  # python starts slowly where everything is busy
 
 
 class Lane(Protocol):
