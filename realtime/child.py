@@ -21,6 +21,7 @@ from typing import Any
 
 import realtime
 from realtime.errors import HmmrLiveError
+from realtime.key_files import ENVIRONMENT
 from realtime.terminal import print_anything
 
 EXIT_FINAL = 2  # bad arguments: starting the program again would not help
@@ -30,17 +31,21 @@ GRACE_S = 1.0  # how long a child may take to end after its parent
 _MARK = "HMMR_LIVE_CHILD"  # set for children: a program started by hand may well have an empty standard input
 
 
-def start(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Start a child that shares stdout and stderr with us. Raises OSError."""
+def start(command: Sequence[str], keys: Path | None = None) -> subprocess.Popen[bytes]:
+    """Start a child that shares stdout and stderr with us, and connects with `keys`. Raises OSError."""
     packages = str(Path(realtime.__file__).resolve().parent.parent)
     paths = [packages, *filter(None, [os.environ.get("PYTHONPATH")])]
     apart: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), _MARK: "1"}
+    environment.pop(ENVIRONMENT, None)  # the user's may be for another stream
+    if keys is not None:
+        environment[ENVIRONMENT] = str(keys.resolve())
     return subprocess.Popen(
         list(command),
         stdin=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), _MARK: "1"},
+        env=environment,
         **apart,
     )
 

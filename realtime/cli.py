@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from realtime.bus.publisher import keys_for
 from realtime.config import MAP_MODES, MIRROR_MODES, PERCEPTION_ENGINES, Config, apply_setting, settable_keys
 from realtime.errors import ConfigError, HmmrLiveError, LoadError, install_command
 from realtime.perception import PERCEPTIONS
@@ -54,8 +55,6 @@ LIMITS = {
     "refine.steps": (0, 10),
     "bus.image_fps": (0.1, 1000),
     "bus.image_width": (16, 8192),
-    "bus.heartbeat_ms": (10, 1e6),
-    "bus.heartbeat_timeout_ms": (10, 1e6),
     "viewer.width": (200, 8192),
     "viewer.height": (200, 8192),
     "viewer.fps": (1, 1000),
@@ -139,7 +138,8 @@ def build_parser() -> argparse.ArgumentParser:
         dest="bus_address",
         default=default.bus_address,
         metavar="ADDRESS",
-        help="where the stream is published; default %(default)s",
+        help="where the stream is published; default %(default)s. Other machines: tcp://0.0.0.0:5555, with keys "
+        "(python -m realtime.keys)",
     )
     add(
         "--sink",
@@ -222,6 +222,7 @@ def parse(argv: Sequence[str]) -> Config:
         raise ConfigError(
             f"--set camera.fourcc={fourcc}: expected up to four letters, for example MJPG or YUYV"
         )
+    keys_for(config.bus_address, config.bus)  # listens nowhere: a bad address, or missing keys, are told now
     Supervisor(config)  # starts nothing: an unknown sink is told now
     if not config.source:
         raise ConfigError("--source: empty; give a webcam number, demo, a file or an address")

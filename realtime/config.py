@@ -78,10 +78,11 @@ class TranslationConfig:
 
 @dataclass
 class BusConfig:
+    # Folder of `python -m realtime.keys`: who may receive. Empty: on this machine's own addresses everybody; on others
+    # the user's default folder, without which there is no listening there.
+    keys: str = ""
     image_fps: float = 15.0  # rate of the picture topic, sent only while somebody subscribes to it
     image_width: int = 480
-    heartbeat_ms: int = 500
-    heartbeat_timeout_ms: int = 1000
 
 
 @dataclass

@@ -10,11 +10,13 @@ Camera frame: x right, y down, z forward, metres. Stamps are CLOCK_MONOTONIC ns 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
 import numpy as np
 
+from realtime.bus.clock_exchange import Offset
 from realtime.clock import clock_id, same_clock
 from realtime.observation import Estimate, State
 from realtime.wire import (
@@ -33,6 +35,7 @@ MAX_AHEAD_MS = 10_000.0
 MAX_VERTICES = 65_536
 MAX_JPEG_BYTES = 2 << 20
 MAX_IMAGE_SIDE = 16_384
+_SAME_CLOCK = Offset(0, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +55,34 @@ class Stamped:
         """True where the stamps can be compared with this host's time.monotonic_ns()."""
         return same_clock(self.clock, clock_id())
 
+    def tell_time_by(self, offset: Callable[[str], Offset | None]) -> None:
+        """`offset` says how stamps of a clock become this host's, None while it does not know; `Subscriber` gives it to
+        the messages of a stream on another host.
+        """
+        _set(self, "_offset_of", offset)
+
+    def age_uncertainty_ms(self) -> float | None:
+        """By how much `age_ms()` and `publish_age_ms()` may be wrong, either way: 0 on the stream's own host, None
+        where they are None.
+        """
+        offset = self._offset()
+        return None if offset is None else offset.uncertainty_ns / 1e6
+
+    def publish_age_ms(self) -> float | None:
+        """Milliseconds since this was sent; None where the clock is another host's and not known."""
+        return self._ms_since(self.t_publish_ns)
+
     def _ms_since(self, stamp_ns: int) -> float | None:
-        return (time.monotonic_ns() - stamp_ns) / 1e6 if self.is_local() else None
+        offset = self._offset()
+        return None if offset is None else (time.monotonic_ns() - stamp_ns - offset.ns) / 1e6
+
+    def _offset(self) -> Offset | None:
+        if self.is_local():
+            return _SAME_CLOCK
+        offset_of = getattr(
+            self, "_offset_of", None
+        )  # set by tell_time_by, on an instance that is else frozen
+        return None if offset_of is None else offset_of(self.clock)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +172,8 @@ class PoseMessage(Stamped):
         return self.theta[75:]
 
     def age_ms(self) -> float | None:
-        """Milliseconds since the picture was taken; None where the clock is another host's.
+        """Milliseconds since the picture was taken; None where the clock is another host's
+        and not known.
 
         Under --every-frame the stamps follow the clip's own time line, and an age means nothing.
         """
@@ -164,6 +194,7 @@ class StatusMessage(Stamped):
     subscribers: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, Any] = field(default_factory=dict)
     children: dict[str, Any] = field(default_factory=dict)
+    bus: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -180,11 +211,11 @@ class StatusMessage(Stamped):
             check_text("notes", note, 1024)
 
     def age_ms(self) -> float | None:
-        """Milliseconds since this was published; None where the clock is another host's."""
-        return self._ms_since(self.t_publish_ns)
+        """As `publish_age_ms`: a status tells of the moment in which it was sent."""
+        return self.publish_age_ms()
 
 
-STATUS_GROUPS = ("camera", "rates", "drops", "latency", "subscribers", "versions", "children")
+STATUS_GROUPS = ("camera", "rates", "drops", "latency", "subscribers", "versions", "children", "bus")
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,7 +252,7 @@ class ImageMessage(Stamped):
             raise MessageError(f"crop: side {self.crop[2]:g} is not positive")
 
     def age_ms(self) -> float | None:
-        """Milliseconds since the picture was taken; None where the clock is another host's."""
+        """Milliseconds since the picture was taken; None where the clock is another host's and not known."""
         return self._ms_since(self.t_capture_ns)
 
 

@@ -99,7 +99,8 @@ class Stream:
         check_appearance(self.view.perception, self.engine)
         feed.start()
         self.publisher = stack.enter_context(Publisher(config.bus_address, config.bus))
-        self.supervisor = stack.enter_context(Supervisor(config, self.publisher.address))
+        connect = self.publisher.local_address, self.publisher.local_keys
+        self.supervisor = stack.enter_context(Supervisor(config, *connect))
         self.pictures = PictureSender(self.publisher, config.bus)
         self.recorders: list[Recorder] = []
         stack.callback(self.finish_recordings)

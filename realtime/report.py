@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from realtime.bus.status import StatusSender
+from realtime.key_files import client_names
 from realtime.perception import in_short
 from realtime.summary import Summary, plain
 from realtime.terminal import Terminal
@@ -42,7 +43,11 @@ class Report:
             f"engine  {engine.name} on {engine.device}, {what['precision']}, model {engine.model_id}{late}{why}"
         )
         self._terminal.say(f"body    {stream.body.id}")
-        self._terminal.say(f"bus     {stream.publisher.address}")
+        keys = stream.publisher.keys
+        known = (
+            "" if keys is None else f", for the keys in {keys.folder}: {', '.join(client_names(keys.folder))}"
+        )
+        self._terminal.say(f"bus     {stream.publisher.address}{known}")
         for name, state in stream.supervisor.children.items():
             self._terminal.say(f"{name:<7} {state}")
 
@@ -120,6 +125,8 @@ class Report:
             camera=plain(asdict(camera)),
             bus={
                 "address": stream.publisher.address,
+                "keys": stream.publisher.keys is not None,
+                "refused": stream.publisher.refused,
                 "subscribers": dict(stream.publisher.subscribers),
                 "published": dict(stream.publisher.published),
             },

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from realtime import child
 from realtime.config import Config
@@ -45,15 +46,16 @@ class Child:
 
 class Supervisor:
     """The children that `config` asks for. `address` is where they connect, by default the configured bus
-    address.
+    address; `keys`, if the bus wants any, go to them by the environment, so that no sink need know of them.
 
     Raises ConfigError for an unknown sink, before anything is started.
     """
 
-    def __init__(self, config: Config, address: str = "") -> None:
+    def __init__(self, config: Config, address: str = "", keys: Path | None = None) -> None:
         address = address or config.bus_address
         self.notes: list[str] = []  # what happened to the children, for people; the newest MAX_NOTES
         self._address = address
+        self._keys = keys
         self._children: list[Child] = []
         if config.viewer_kind == "open3d":
             self.add("viewer", viewer_command(config, address), restarts=False)
@@ -121,7 +123,7 @@ class Supervisor:
     def _start(self, one: Child) -> None:
         one.started_at = time.monotonic()
         try:
-            one.process = child.start(one.command)
+            one.process = child.start(one.command, self._keys)
             one.state = "running"
         except OSError as error:
             one.state = "cannot be started"
@@ -139,7 +141,9 @@ class Supervisor:
         elif code == child.EXIT_FINAL or not one.restarts:
             how = f"exit code {code}" if code > 0 else f"signal {-code}"
             one.state = f"crashed, {how}"
-            again = "" if one.restarts else f"; again: python -m realtime.viewer --connect {self._address}"
+            keys = "" if self._keys is None else f" --keys {self._keys}"
+            command = f"python -m realtime.viewer --connect {self._address}{keys}"
+            again = "" if one.restarts else f"; again: {command}"
             self._note(logging.WARNING, f"{one.name} {one.state}; the stream goes on{again}")
         else:
             self._crashed(one, code)

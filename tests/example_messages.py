@@ -45,6 +45,7 @@ def status_message(**changes: object) -> StatusMessage:
         "camera": {"name": "0", "alive": True, "fps": 29.5, "size": [640, 480], "error": None},
         "drops": {"late": 4},
         "latency": {"capture_to_publish_ms": {"p50": 21.0, "p95": 25.0, "p99": 30.5}},
+        "bus": {"keys": True, "refused": 2},
         "notes": ["viewer closed; the stream goes on"],
     }
     return StatusMessage(**{**fields, **changes})

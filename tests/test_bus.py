@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import zmq
@@ -204,8 +205,11 @@ def test_address_in_use(publisher: Publisher) -> None:
     "address",
     ["tcp://0.0.0.0:5555", "tcp://*:5555", "tcp://192.168.1.5:5555", "tcp://example.org:1", "tcp://[::]:5"],
 )
-def test_nothing_listens_beyond_this_machine(address: str) -> None:
-    with pytest.raises(ConfigError, match="need keys, which come with a later version"):
+def test_nothing_listens_beyond_this_machine_without_keys(
+    address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("realtime.bus.publisher.default_folder", lambda: tmp_path / "absent")
+    with pytest.raises(ConfigError, match="receivers need keys: python -m realtime.keys makes them"):
         Publisher(address, BusConfig())
 
 

@@ -39,7 +39,9 @@ class StatusSender:
             return False
         self._sent_at = time.monotonic()
         self._sent_key = key
-        fields = {"subscribers": self._publisher.subscribers, **build()}
+        publisher = self._publisher
+        about = {"keys": publisher.keys is not None, "refused": publisher.refused}
+        fields = {"subscribers": publisher.subscribers, "bus": about, **build()}
         try:
             data = encode_status(
                 StatusMessage(seq=self._seq, t_publish_ns=time.monotonic_ns(), clock=clock_id(), **fields)

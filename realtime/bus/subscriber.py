@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 
 import zmq
 
+from realtime.bus.connect import DEFAULT_ADDRESS, Refusal, client_keys, prepare
+from realtime.bus.remote_clock import RemoteClock
 from realtime.errors import ConfigError
 from realtime.messages import TOPICS, Message, MessageError, decode
 from realtime.wire import MAX_MESSAGE_BYTES
 
-DEFAULT_ADDRESS = "tcp://127.0.0.1:5555"
 EVERY_HWM = 100_000  # how far an `every` subscriber may fall behind: half an hour of poses
-RECONNECT_MS = 100  # a publisher that starts later, or again, is found within this
 _WAIT_SLICE_MS = 200  # Ctrl-C does not interrupt a wait inside libzmq on Windows
 
 _Key = tuple[int, int]
@@ -29,13 +30,18 @@ class Subscriber:
     start later, end and start again; a reader that sleeps meanwhile joins it when it next reads. Use from
     one thread.
 
+    `keys`: the key file of this receiver, where the stream wants one (`python -m realtime.keys`); by default the
+    one that the environment variable HMMR_LIVE_KEYS names. A stream on another host is asked for its time, so that
+    `age_ms()` of its messages is told there, too, as well as `age_uncertainty_ms()`; both are None until it is known.
+
     `timeout_s`: how long to wait for a message by default; None waits for ever. Iteration ends when it has
     passed.
 
     Counters: `received`; `bad`, messages that were refused (`last_error` says why); `missed`, gaps in the
     stream's sequence numbers (what was skipped, or with `every` what was lost); `restarts` of the publisher.
 
-    Raises ConfigError for a malformed address or an unknown topic.
+    Raises ConfigError for a malformed address, an unknown topic or keys that cannot be loaded; while receiving, when
+    the stream refuses our key, wants one, or takes none.
     """
 
     def __init__(
@@ -44,6 +50,7 @@ class Subscriber:
         topics: str | Sequence[str] = ("pose",),
         every: bool = False,
         timeout_s: float | None = None,
+        keys: str | Path | None = None,
     ) -> None:
         names = (topics,) if isinstance(topics, str) else tuple(topics)
         unknown = [name for name in names if name not in TOPICS]
@@ -53,6 +60,9 @@ class Subscriber:
         self.timeout_s = timeout_s
         self.received = self.bad = self.missed = self.restarts = 0
         self.last_error = ""
+        self._keys = client_keys(keys)
+        self._refusal: Refusal | None = None
+        self._remote_clock: RemoteClock | None = None
         self._latest: dict[str, Message] = {}
         self._seen: dict[str, _Key] = {}
         self._context = zmq.Context()
@@ -81,6 +91,7 @@ class Subscriber:
                 self._sockets.rotate(-1)
                 if message is not None:
                     return message
+            self._check_refusal()
             wait_ms = _WAIT_SLICE_MS
             if deadline is not None:
                 left_ms = (deadline - time.monotonic()) * 1000
@@ -100,10 +111,13 @@ class Subscriber:
             raise ConfigError(f"{topic}: not subscribed to; this subscriber has {', '.join(self._by_topic)}")
         while self._take(self._by_topic[topic]) is not None:
             pass
+        self._check_refusal()
         return self._latest.get(topic)
 
     def close(self) -> None:
         """May be called twice."""
+        if self._remote_clock is not None:
+            self._remote_clock.close()
         self._context.destroy(linger=0)
 
     def __iter__(self) -> Iterator[Message]:
@@ -120,9 +134,8 @@ class Subscriber:
 
     def _open(self, topics: Sequence[str], every: bool) -> None:
         sub = self._context.socket(zmq.SUB)
-        sub.setsockopt(zmq.LINGER, 0)
+        prepare(sub, self.address, self._keys)
         sub.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
-        sub.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         if every:
             sub.setsockopt(zmq.RCVHWM, EVERY_HWM)
         else:
@@ -130,9 +143,17 @@ class Subscriber:
         for topic in topics:
             sub.subscribe(TOPICS[topic])
             self._by_topic[topic] = sub
+        if self._refusal is None:  # one socket tells what befalls all of them
+            self._refusal = Refusal(sub, self.address, self._keys)
+            self._poller.register(self._refusal.events, zmq.POLLIN)
         sub.connect(self.address)
         self._sockets.append(sub)
         self._poller.register(sub, zmq.POLLIN)
+
+    def _check_refusal(self) -> None:
+        """Raise ConfigError where no message can ever come."""
+        if self._refusal is not None and (reason := str(self._refusal)):
+            raise ConfigError(reason)
 
     def _take(self, sub: zmq.Socket) -> Message | None:
         """The next waiting message that is good and new; None when nothing waits."""
@@ -151,6 +172,10 @@ class Subscriber:
                 continue
             if self._is_new(parts[0].partition(b" ")[0].decode(), message):
                 self.received += 1
+                if not message.is_local():
+                    if self._remote_clock is None:
+                        self._remote_clock = RemoteClock(self.address, self._keys)
+                    message.tell_time_by(self._remote_clock.offset)
                 return message
 
     def _is_new(self, topic: str, message: Message) -> bool:

@@ -1,25 +1,24 @@
-"""The command line of a sink with arguments: `python -m realtime.sinks.NAME [--connect ADDRESS] [ARGS]`."""
+"""The command line of a sink with arguments: `python -m realtime.sinks.NAME [--connect ADDRESS] [--keys FILE] [ARGS]`."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
 
-from realtime.bus.subscriber import DEFAULT_ADDRESS
+from realtime.bus.connect import add_connect_flags
 from realtime.sinks.options import Option, options_help
 
 
 def parse_command(
     sink: str, description: str | None, first: Option, keys: Mapping[str, Option], argv: Sequence[str] | None
-) -> tuple[str, str]:
-    """The address of the stream, and the arguments as they stand."""
+) -> argparse.Namespace:
+    """`connect` and `keys` of the stream, and `arguments` as they stand."""
     parser = argparse.ArgumentParser(
         prog=f"python -m realtime.sinks.{sink}",
         description=(description or "").partition("\n")[0],
         epilog=options_help(first.help, keys),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--connect", default=DEFAULT_ADDRESS, metavar="ADDRESS")
+    add_connect_flags(parser)
     parser.add_argument("arguments", nargs="?", default="", metavar="ARGS")
-    flags = parser.parse_args(argv)
-    return flags.connect, flags.arguments
+    return parser.parse_args(argv)

@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from realtime.bus.subscriber import DEFAULT_ADDRESS, Subscriber
+from realtime.bus.connect import add_connect_flags
+from realtime.bus.subscriber import Subscriber
 from realtime.child import run
 from realtime.errors import ConfigError, HmmrLiveError
 from realtime.messages import Message, PoseMessage
@@ -62,10 +63,11 @@ def write_all(out: io.RawIOBase, data: bytes) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="jsonl", description="Every pose as one line of JSON.")
-    parser.add_argument("--connect", default=DEFAULT_ADDRESS, metavar="ADDRESS")
+    add_connect_flags(parser)
     parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="append to FILE; - is stdout")
     arguments = parser.parse_args(argv)
-    with _open(arguments.file) as out, Subscriber(arguments.connect, "pose", every=True) as subscriber:
+    subscriber = Subscriber(arguments.connect, "pose", every=True, keys=arguments.keys)
+    with subscriber, _open(arguments.file) as out:
         ended = _ended_by_signal()
         try:
             while not ended.is_set():

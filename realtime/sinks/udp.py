@@ -31,10 +31,13 @@ def read_arguments(text: str) -> tuple[tuple[str, int], dict[str, Any]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    address, text = parse_command("udp", __doc__, FIRST, KEYS, argv)
-    target, options = read_arguments(text)
+    flags = parse_command("udp", __doc__, FIRST, KEYS, argv)
+    target, options = read_arguments(flags.arguments)
     reader, pace = BoneReader(load_body(None), options["pitch"], options["roll"]), Pace(options["fps"])
-    with DatagramSender("udp", target) as sender, Subscriber(address, "pose") as subscriber:
+    with (
+        DatagramSender("udp", target) as sender,
+        Subscriber(flags.connect, "pose", keys=flags.keys) as subscriber,
+    ):
         while (message := subscriber.receive()) is not None:
             assert isinstance(message, PoseMessage)  # no other topic is subscribed to
             pace.take(time.monotonic())

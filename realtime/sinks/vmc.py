@@ -56,8 +56,8 @@ def read_arguments(text: str) -> tuple[tuple[str, int], dict[str, Any]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    address, text = parse_command("vmc", __doc__, FIRST, KEYS, argv)
-    target, options = read_arguments(text)
+    flags = parse_command("vmc", __doc__, FIRST, KEYS, argv)
+    target, options = read_arguments(flags.arguments)
     reader = BoneReader(load_body(None), options["pitch"], options["roll"])
     stage = Stage(
         reader.neutral,
@@ -67,7 +67,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         on_root=options["move"] == "root",
         upper_chest=options["upperchest"],
     )
-    with DatagramSender("vmc", target) as sender, Subscriber(address, "pose") as subscriber:
+    with (
+        DatagramSender("vmc", target) as sender,
+        Subscriber(flags.connect, "pose", keys=flags.keys) as subscriber,
+    ):
         _perform(subscriber, reader, stage, sender, VmcFrame(options["bundle"]), Pace(options["fps"]))
     return 0
 

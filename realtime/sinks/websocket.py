@@ -55,12 +55,12 @@ def read_arguments(text: str) -> tuple[int, dict[str, Any]]:
 def main(argv: Sequence[str] | None = None) -> int:
     from realtime.sinks.broadcast import Broadcaster  # here: the live program only reads our arguments
 
-    address, text = parse_command("websocket", __doc__, FIRST, KEYS, argv)
-    listen_port, options = read_arguments(text)
+    flags = parse_command("websocket", __doc__, FIRST, KEYS, argv)
+    listen_port, options = read_arguments(flags.arguments)
     reader, pace = BoneReader(load_body(None), options["pitch"], options["roll"]), Pace(options["fps"])
     with (
         Broadcaster(options["host"], listen_port, options["token"]) as clients,
-        Subscriber(address, "pose") as subscriber,
+        Subscriber(flags.connect, "pose", keys=flags.keys) as subscriber,
     ):
         print(f"websocket: ws://{options['host']}:{clients.port}", file=sys.stderr, flush=True)
         while (message := subscriber.receive()) is not None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from realtime import child
 from realtime.body.smpl import Body, load_body
+from realtime.bus.connect import add_connect_flags
 from realtime.config import Config
 from realtime.errors import ConfigError, LoadError, SourceError
 from realtime.viewer.display import NoDisplayError, check_display
@@ -32,7 +33,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     default = Config()
     parser = argparse.ArgumentParser(prog="python -m realtime.viewer", description=__doc__)
     add = parser.add_argument
-    add("--connect", default=default.bus_address, metavar="ADDRESS", help="the stream; default %(default)s")
+    add_connect_flags(parser)
     add("--body", default="", metavar="FILE", help="an SMPL .npz or .pkl; default: the body shipped")
     add("--width", type=_pixels, default=default.viewer.width, metavar="PX")
     add("--height", type=_pixels, default=default.viewer.height, metavar="PX")
@@ -72,7 +73,7 @@ def main() -> int:
         ) from None
     if hasattr(os, "nice") and not flags.snapshot:
         os.nice(5)  # where there are few cores, the pose comes before its picture
-    stream = LiveStream(flags.connect)
+    stream = LiveStream(flags.connect, flags.keys)
     print(f"viewer: waiting for {flags.connect}", file=sys.stderr, flush=True)
     try:
         if flags.snapshot:

@@ -20,15 +20,17 @@ _MAX_LATENCY_MS = 60_000.0  # beyond: stamps of a clip's own time line (--every-
 
 
 class LiveStream:
-    """Subscribes to `address`; `poll` takes in what is new. Newest wins, nothing is queued."""
+    """Subscribes to `address` (with a key file, where it wants one); `poll` takes in what is new. Newest wins,
+    nothing is queued.
+    """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, keys: str | None = None) -> None:
         self.address = address
         self.pose: PoseMessage | None = None
         self.picture: Picture | None = None
         self.status: StatusMessage | None = None
         self.bad = 0  # messages that are valid and still cannot be shown
-        self._subscriber = Subscriber(address, ("pose", "image", "status"))
+        self._subscriber = Subscriber(address, ("pose", "image", "status"), keys=keys)
         self._pose_at_s = float("-inf")
         self._status_at_s = float("-inf")
         self._drawn: deque[tuple[float, float | None]] = deque()  # (when, latency in ms)
@@ -77,6 +79,8 @@ class LiveStream:
         detail += self._camera_trouble()
         latencies = [latency for _, latency in self._drawn if latency is not None]
         latency = f"{np.median(latencies):.0f} ms" if latencies else "-"
+        if latencies and pose is not None and (uncertainty_ms := pose.age_uncertainty_ms()):
+            latency = f"{np.median(latencies):.0f} ± {uncertainty_ms:.1f} ms"  # the stream is on another host
         parts = [f"{self._fps():.1f} fps", f"capture to render {latency}", f"dropped {self._dropped()}"]
         bad = self._subscriber.bad + self.bad
         if bad:
@@ -90,9 +94,8 @@ class LiveStream:
     def _take_pose(self, message: PoseMessage) -> None:
         self.pose = message
         self._pose_at_s = time.monotonic()
-        if message.is_local():
-            # The publisher keeps the last message for late joiners: received now, it may be old all the same.
-            self._pose_at_s -= max(0.0, (time.monotonic_ns() - message.t_publish_ns) / 1e9)
+        # The publisher keeps the last message for late joiners: received now, it may be old all the same.
+        self._pose_at_s -= max(0.0, (message.publish_age_ms() or 0.0) / 1e3)
 
     def _take_picture(self, message: ImageMessage) -> bool:
         decoded = cv2.imdecode(np.frombuffer(message.jpeg, np.uint8), cv2.IMREAD_COLOR)
