@@ -77,6 +77,7 @@ EXTRAS = {
     "tensorrt": "tensorrt",
     "tensorrt_rtx": "tensorrt-rtx",
     "torch": "torch",
+    "viser": "web",
 }
 
 

@@ -90,6 +90,7 @@ class Stage:
         self.pose = posed() if pose is None else pose
         self.state = "tracking"
         self.silent = False
+        self.changes: dict = {}  # other fields of the pose messages
         self.raw: list[bytes] = []  # published once, as it is
         self.poses_wanted = 0  # pose subscribers, as of the last turn
         self._publisher = Publisher(address, BusConfig())
@@ -106,7 +107,7 @@ class Stage:
             while self.raw:
                 self._publisher.publish(self.raw.pop())
             if not self.silent:
-                message = pose_message(self.pose, seq, self.state)
+                message = pose_message(self.pose, seq, self.state, **self.changes)
                 self._publisher.publish(encode_pose(message))
                 self._publisher.publish(encode_image(image_message(message)))
                 seq += 1

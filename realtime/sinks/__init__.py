@@ -26,6 +26,9 @@ SINKS = {
     "jsonl": SinkEntry(
         "realtime.sinks.jsonl", "jsonl[:FILE]  every pose as a line of JSON, to FILE or to stdout"
     ),
+    "web": SinkEntry(
+        "realtime.sinks.web", "web[:PORT[,key=value…]]  a page for the browser; docs/web-viewer.md"
+    ),
 }
 
 
