@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import cv2
 import numpy as np
 import pytest
 
-START_S = 60.0  # a loaded machine
+START_S = 150.0  # a loaded machine
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
     "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
@@ -37,7 +38,7 @@ def chromium() -> str:
 class Window:
     """One tab of a Chromium of its own, with what its console said. Closed by `with`."""
 
-    def __init__(self, profile: Path, width: int = 900, height: int = 600) -> None:
+    def __init__(self, profile: Path, width: int, height: int, mobile: bool = False) -> None:
         from websockets.sync.client import connect
 
         self.errors: list[str] = []  # what a developer would see in red
@@ -64,6 +65,13 @@ class Window:
             self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
             for domain in ("Page", "Runtime", "Log", "Network"):
                 self.call(f"{domain}.enable")
+            self.call(
+                "Emulation.setDeviceMetricsOverride",
+                width=width,
+                height=height,
+                deviceScaleFactor=1,
+                mobile=mobile,
+            )
         except BaseException:
             self.close()
             raise
@@ -135,10 +143,8 @@ class Window:
     def close(self) -> None:
         if hasattr(self, "_socket"):
             self._socket.close()
-        try:
-            os.killpg(self._process.pid, 9)
-        except ProcessLookupError:
-            pass
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def __enter__(self) -> Window:

@@ -16,7 +16,9 @@ viser = pytest.importorskip("viser", reason="viser is not installed (extra web)"
 
 
 @contextlib.contextmanager
-def web_sink(address: str, arguments: str = "0", read: bool = True) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def web_sink(
+    address: str, arguments: str = "0", read: bool = True
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`python -m realtime.sinks.web` on the stream at `address`, and the page's address."""
     command = [sys.executable, "-m", "realtime.sinks.web", "--connect", address, "--", arguments]
     process = subprocess.Popen(
@@ -38,7 +40,35 @@ def window(page: str, **settings: Any) -> Any:
     from websockets.sync.client import connect
 
     address = page.replace("http://", "ws://").partition("?")[0]
-    return connect(address, subprotocols=[f"viser-v{viser.__version__}"], max_size=None, compression=None, **settings)
+    return connect(
+        address, subprotocols=[f"viser-v{viser.__version__}"], max_size=None, compression=None, **settings
+    )
+
+
+def messages(connection: Any) -> list[dict[str, Any]]:
+    """What one frame over a `window` holds, without its arrays."""
+    import msgspec
+    import zstandard
+
+    data = connection.recv(timeout=60)
+    size = int.from_bytes(data[8:16], "little")
+    inner = zstandard.ZstdDecompressor().decompress(data[16 : 16 + size])
+    return list(msgspec.msgpack.decode(inner)["messages"])
+
+
+def click(connection: Any, label: str) -> None:
+    """The page's button of that name."""
+    import msgspec
+
+    buttons: list[str] = []
+    while not buttons:
+        buttons = [
+            one["uuid"]
+            for one in messages(connection)
+            if one["type"] == "GuiButtonMessage" and one["props"]["label"] == label
+        ]
+    update = {"type": "GuiUpdateMessage", "uuid": buttons[0], "updates": {"value": True}}
+    connection.send(msgspec.msgpack.encode(update))
 
 
 def camera_message() -> bytes:

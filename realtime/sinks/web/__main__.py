@@ -16,6 +16,7 @@ import secrets
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,12 +76,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     # viser greets on stdout, which may be another sink's.
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
         watch = _open(options, flags.connect)
+        # Ctrl-C, SIGTERM and the end of the live program. An exception in their place could strike while a recording
+        # is being made whole, and the supervisor asks twice.
+        ended = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: ended.set())
         try:
-            watch.run()
+            while not ended.is_set():
+                watch.turn()
         finally:
-            # Asked to end, and asked again while a recording is being made whole: once is enough.
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.SIG_IGN)
             watch.close()
     return 0
 

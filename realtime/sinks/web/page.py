@@ -6,10 +6,12 @@ comes out of `commands`, in the order of the clicks; viser calls back on threads
 
 from __future__ import annotations
 
+import base64
 import html
 import queue
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import viser
 from viser import uplot
@@ -18,6 +20,7 @@ from realtime.body.skeleton import BONES, JOINT_NAMES
 from realtime.body.smpl import Body
 from realtime.sinks.web.graphs import History
 from realtime.sinks.web.shown import Figure, Settings
+from realtime.pictures import JPEG_QUALITY
 from realtime.viewer.floor import CELL_M
 from realtime.viewer.panel import STATE_COLOURS
 from realtime.viewer.shading import GREY, LEFT, RIGHT, SKIN
@@ -25,8 +28,8 @@ from realtime.viewer.shading import GREY, LEFT, RIGHT, SKIN
 FOV_DEG = 32.0
 CAMERA_M = (0.0, 1.25, 4.4)  # before the person, where the real camera is, a little above
 LOOK_AT_M = (0.0, 0.92, 0.0)
-BONE_M = 0.022
-SEE_THROUGH = 0.45  # opacity of a body with its skeleton shown
+BONE_M = 0.028
+SEE_THROUGH = 0.3  # opacity of a body with its skeleton shown
 HELD = 0.5  # … and of one that is out of sight for a moment
 GRID_M = 12.0
 LINES = (112, 116, 124)
@@ -86,11 +89,18 @@ class Page:
             self._body.color = _rgb(GREY if state == "held" else SKIN)
             self._bones.visible = seen and skeleton
 
-    def show_picture(self, image: np.ndarray | None) -> None:
-        """(h, w, 3) uint8, RGB; None: there is none."""
-        if image is not None:
-            self._picture.image = image[:, ::-1] if self._settings.mirror else image
-        self._picture.visible = image is not None
+    def show_picture(self, image: np.ndarray) -> None:
+        """(h, w, 3) uint8, RGB."""
+        if self._settings.mirror:
+            image = image[:, ::-1]
+        _, jpeg = cv2.imencode(
+            ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
+        )
+        data = base64.b64encode(jpeg.tobytes()).decode()
+        self._picture.content = (
+            f'<img src="data:image/jpeg;base64,{data}" style="display:none" '
+            "onload=\"const c=document.getElementById('camera');if(c){c.src=this.src;c.style.display='block'}\">"
+        )
 
     def show_words(self, state: str, detail: str, numbers: list[str], source: str, recording: str) -> None:
         r, g, b = STATE_COLOURS.get(state, STATE_COLOURS["waiting"])
@@ -144,7 +154,10 @@ class Page:
         gui, settings = self._server.gui, self._settings
         gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False, control_width="large")
         gui.main_panel.dock_right()
-        self._picture = gui.add_image(np.zeros((3, 4, 3), np.uint8), visible=False)
+        # viser's own image takes each picture's address back when the next one comes, which a busy browser may not have
+        # got round to loading; and an <img> made anew would flicker. So one stays, and gets what another has loaded.
+        gui.add_html('<img id="camera" alt="" style="display:none;width:calc(100% - 1.6em);margin:0 .8em">')
+        self._picture = gui.add_html("")
         self._words = gui.add_html("")
         self._record = gui.add_button("Record", hint="every pose into an .npz; click again to stop")
         self._said = gui.add_html("")

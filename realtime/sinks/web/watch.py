@@ -16,6 +16,9 @@ from realtime.viewer.panel import annotated
 from realtime.viewer.stream import LiveStream
 
 TURN_S = 0.05
+EARLY = (
+    0.9  # of the interval between figures: a stream of just that rate comes a little early half of the time
+)
 UNWATCHED_S = 1.0  # a window that is loaded anew finds the stream still open
 
 
@@ -38,14 +41,11 @@ class Watch:
         self._due_s = 0.0  # when the next figure may go out
         self._told_at_s = 0.0
         self._picture_of = ("", False)  # state and mirror that the picture was drawn for
-        self._pose_waits = False
-
-    def run(self) -> None:
-        """Until KeyboardInterrupt."""
-        while True:
-            self.turn()
+        self._picture_due_s = 0.0
+        self._pose_waits = self._picture_waits = False
 
     def turn(self) -> None:
+        """A twentieth of a second at most, where nothing comes."""
         while not self._page.commands.empty():
             self._obey(self._page.commands.get())
         self._recording.poll()
@@ -79,15 +79,14 @@ class Watch:
             self._pose_waits = False
             self._show_pose(stream)
             # Half of the time at most: where it is slow, the pose has the processor.
-            self._due_s = now + max(self._interval_s * 0.9, 2 * (time.monotonic() - now))
+            self._due_s = now + max(self._interval_s * EARLY, 2 * (time.monotonic() - now))
         self._page.show_state(stream.state)
         picture_of = (stream.state, self._shown.settings.mirror)
-        if new_picture or picture_of != self._picture_of:
-            self._picture_of = picture_of
-            picture = stream.picture
-            self._page.show_picture(
-                None if picture is None else annotated(picture, stream.state != "waiting")
-            )
+        self._picture_waits |= new_picture or picture_of != self._picture_of
+        if self._picture_waits and stream.picture is not None and now >= self._picture_due_s:
+            self._picture_waits, self._picture_of = False, picture_of
+            self._picture_due_s = now + self._interval_s * EARLY
+            self._page.show_picture(annotated(stream.picture, stream.state != "waiting"))
         if now - self._told_at_s >= INTERVAL_S:
             self._told_at_s = now
             self._tell(stream, now)
