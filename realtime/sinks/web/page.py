@@ -18,9 +18,9 @@ from viser import uplot
 
 from realtime.body.skeleton import BONES, JOINT_NAMES
 from realtime.body.smpl import Body
+from realtime.pictures import JPEG_QUALITY
 from realtime.sinks.web.graphs import History
 from realtime.sinks.web.shown import Figure, Settings
-from realtime.pictures import JPEG_QUALITY
 from realtime.viewer.floor import CELL_M
 from realtime.viewer.panel import STATE_COLOURS
 from realtime.viewer.shading import GREY, LEFT, RIGHT, SKIN
