@@ -92,7 +92,7 @@ class Stage:
         self.state = "tracking"
         self.silent = False
         self.motion: Callable[[int], np.ndarray] | None = None  # seq → pose, in place of `pose`
-        self.changes: dict = {}  # other fields of the pose messages
+        self.changes: dict | Callable[[int], dict] = {}  # other fields of the pose messages, or seq → them
         self.raw: list[bytes] = []  # published once, as it is
         self.poses_wanted = 0  # pose subscribers, as of the last turn
         self._publisher = Publisher(address, BusConfig())
@@ -110,7 +110,8 @@ class Stage:
                 self._publisher.publish(self.raw.pop())
             if not self.silent:
                 pose = self.motion(seq) if self.motion else self.pose
-                message = pose_message(pose, seq, self.state, **self.changes)
+                changes = self.changes(seq) if callable(self.changes) else self.changes
+                message = pose_message(pose, seq, self.state, **changes)
                 self._publisher.publish(encode_pose(message))
                 self._publisher.publish(encode_image(image_message(message)))
                 seq += 1

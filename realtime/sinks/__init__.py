@@ -4,7 +4,8 @@ anyone else:
     python -m realtime.sinks.NAME --connect tcp://127.0.0.1:5555 [ARGS]
 
 `run_live.py --sink NAME[:ARGS]` starts it beside the stream (realtime/supervisor.py). A new sink is a module
-here with `main`, wrapped in `realtime.child.run`, and a line in SINKS.
+here with `main`, wrapped in `realtime.child.run`, and a line in SINKS; its ARGS are `first[,key=value…]`, read by
+`arguments.py`.
 """
 
 from __future__ import annotations
