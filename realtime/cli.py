@@ -76,6 +76,7 @@ EXTRAS = {
     "tensorrt": "tensorrt",
     "tensorrt_rtx": "tensorrt-rtx",
     "torch": "torch",
+    "viser": "web",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -90,6 +91,8 @@ class Stage:
         self.pose = posed() if pose is None else pose
         self.state = "tracking"
         self.silent = False
+        self.motion: Callable[[int], np.ndarray] | None = None  # seq → pose, in place of `pose`
+        self.changes: dict | Callable[[int], dict] = {}  # other fields of the pose messages, or seq → them
         self.raw: list[bytes] = []  # published once, as it is
         self.poses_wanted = 0  # pose subscribers, as of the last turn
         self._publisher = Publisher(address, BusConfig())
@@ -106,7 +109,9 @@ class Stage:
             while self.raw:
                 self._publisher.publish(self.raw.pop())
             if not self.silent:
-                message = pose_message(self.pose, seq, self.state)
+                pose = self.motion(seq) if self.motion else self.pose
+                changes = self.changes(seq) if callable(self.changes) else self.changes
+                message = pose_message(pose, seq, self.state, **changes)
                 self._publisher.publish(encode_pose(message))
                 self._publisher.publish(encode_image(image_message(message)))
                 seq += 1

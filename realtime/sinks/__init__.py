@@ -44,6 +44,9 @@ SINKS = {
         "websocket[:PORT][,key=value…]  humanoid bones over WebSocket, JSON or records; default 8766",
         checks=True,
     ),
+    "web": SinkEntry(
+        "realtime.sinks.web", "web[:PORT][,key=value…]  a page for the browser; default 8765", checks=True
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""The command line of a sink with arguments: `python -m realtime.sinks.NAME [--connect ADDRESS] [--keys FILE] [ARGS]`."""
+"""The command line of a sink: `python -m realtime.sinks.NAME [--connect ADDRESS] [--keys FILE] [ARGS]`."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ TEXT_PX = 104  # height of the numbers below the picture
 OLD = 0.3  # brightness of the last picture of a stream that has stopped
 HIDDEN = 0.5  # a landmark that is less visible than this is drawn thin and dark
 
-_STATE_COLOURS = {
+STATE_COLOURS = {
     "tracking": (92, 200, 120),
     "warming": (226, 190, 84),
     "held": (226, 140, 66),
@@ -60,6 +60,17 @@ def draw_panel(width: int, height: int, picture: Picture | None, numbers: Number
     return panel
 
 
+def annotated(picture: Picture, live: bool) -> np.ndarray:
+    """(h, w, 3) uint8, RGB: a copy of the picture with its landmarks; dark and without them where it is not live."""
+    if not live:
+        return (picture.image * OLD).astype(np.uint8)
+    image = picture.image.copy()
+    if picture.landmarks is not None:
+        visibility = np.ones(33) if picture.visibility is None else picture.visibility
+        _draw_landmarks(image, picture.landmarks, visibility)
+    return image
+
+
 def _draw_picture(panel: np.ndarray, picture: Picture) -> None:
     height, width = panel.shape[:2]
     rows, columns = picture.image.shape[:2]
@@ -76,10 +87,10 @@ def _draw_picture(panel: np.ndarray, picture: Picture) -> None:
     if picture.landmarks is not None:
         visibility = np.ones(33) if picture.visibility is None else picture.visibility
         # A view of the panel: what leaves the picture is cut off at its edge.
-        _draw_skeleton(shown, (picture.landmarks + 0.5) * scale - 0.5, visibility)
+        _draw_landmarks(shown, (picture.landmarks + 0.5) * scale - 0.5, visibility)
 
 
-def _draw_skeleton(image: np.ndarray, points_px: np.ndarray, visibility: np.ndarray) -> None:
+def _draw_landmarks(image: np.ndarray, points_px: np.ndarray, visibility: np.ndarray) -> None:
     points = np.clip(points_px, -10_000, 10_000)
     for a, b in BLAZEPOSE_BONES:
         seen = float(min(visibility[a], visibility[b]))
@@ -121,7 +132,7 @@ def _line(
 def _draw_numbers(panel: np.ndarray, numbers: Numbers) -> None:
     top = panel.shape[0] - TEXT_PX
     x = MARGIN_PX
-    colour = _STATE_COLOURS.get(numbers.state, _FAINT)
+    colour = STATE_COLOURS.get(numbers.state, _FAINT)
     cv2.circle(panel, (x + 7, top + 14), 7, colour, -1, cv2.LINE_AA)
     cv2.putText(panel, numbers.state.upper(), (x + 24, top + 20), _FONT, 0.6, colour, 2, cv2.LINE_AA)
     (offset, _), _ = cv2.getTextSize(numbers.state.upper(), _FONT, 0.6, 2)

@@ -70,23 +70,53 @@ class LiveStream:
 
     def numbers(self) -> Numbers:
         """The live line, as of now."""
-        self._forget(time.monotonic())
-        state, pose = self.state, self.pose
-        if state == "waiting" or pose is None:
+        latency_ms = self.latency_ms()
+        latency = "-" if latency_ms is None else f"{latency_ms:.0f} ms"
+        if latency_ms is not None and self.pose is not None and (off_ms := self.pose.age_uncertainty_ms()):
+            latency = f"{latency_ms:.0f} ± {off_ms:.1f} ms"  # the stream is on another host
+        parts = [f"{self.fps():.1f} fps", f"capture to render {latency}", f"dropped {self.dropped()}"]
+        if self.refused():
+            parts.append(f"bad messages {self.refused()}")
+        return Numbers(self.state, self.detail(), "   ".join(parts), self.source())
+
+    def detail(self) -> str:
+        """What goes with the state: the person and his score, or what is waited for; trouble with the camera."""
+        if self.state == "waiting" or self.pose is None:
             detail = f"for {self.address}"
         else:
-            detail = f"person {pose.person}   score {pose.score:.2f}"
-        detail += self._camera_trouble()
+            detail = f"person {self.pose.person}   score {self.pose.score:.2f}"
+        return detail + self._camera_trouble()
+
+    def source(self) -> str:
+        return f"{self.address}   {self.pose.model} on {self.pose.body}" if self.pose is not None else ""
+
+    def fps(self) -> float:
+        """Poses drawn per second, of late."""
+        self._forget(time.monotonic())
+        if len(self._drawn) < 2:
+            return 0.0
+        return (len(self._drawn) - 1) / max(1e-3, self._drawn[-1][0] - self._drawn[0][0])
+
+    def latency_ms(self) -> float | None:
+        """From the picture's capture to its pose being drawn, median of late; None where it cannot be said."""
+        self._forget(time.monotonic())
         latencies = [latency for _, latency in self._drawn if latency is not None]
-        latency = f"{np.median(latencies):.0f} ms" if latencies else "-"
-        if latencies and pose is not None and (uncertainty_ms := pose.age_uncertainty_ms()):
-            latency = f"{np.median(latencies):.0f} ± {uncertainty_ms:.1f} ms"  # the stream is on another host
-        parts = [f"{self._fps():.1f} fps", f"capture to render {latency}", f"dropped {self._dropped()}"]
-        bad = self._subscriber.bad + self.bad
-        if bad:
-            parts.append(f"bad messages {bad}")
-        source = f"{self.address}   {pose.model} on {pose.body}" if pose is not None else ""
-        return Numbers(state, detail, "   ".join(parts), source)
+        return float(np.median(latencies)) if latencies else None
+
+    def published_fps(self) -> float | None:
+        """What the live program says of itself; None while it says nothing."""
+        if self.status is None or time.monotonic() - self._status_at_s > STATUS_S:
+            return None
+        fps = self.status.rates.get("published_fps")
+        return float(fps) if isinstance(fps, (int, float)) else None
+
+    def dropped(self) -> int:
+        """Frames that the live program dropped, for whatever reason."""
+        return 0 if self.status is None else int(_total(self.status.drops))
+
+    def refused(self) -> int:
+        """Messages that could not be read or shown."""
+        return self._subscriber.bad + self.bad
 
     def close(self) -> None:
         self._subscriber.close()
@@ -112,15 +142,6 @@ class LiveStream:
             return ""
         camera = self.status.camera.get("state", "live")
         return "" if camera == "live" else f"   camera {camera}"
-
-    def _fps(self) -> float:
-        if len(self._drawn) < 2:
-            return 0.0
-        return (len(self._drawn) - 1) / max(1e-3, self._drawn[-1][0] - self._drawn[0][0])
-
-    def _dropped(self) -> int:
-        """Frames that the live program dropped, for whatever reason."""
-        return 0 if self.status is None else int(_total(self.status.drops))
 
     def _forget(self, now: float) -> None:
         while self._drawn and self._drawn[0][0] < now - RATE_S:
