@@ -24,8 +24,8 @@ const BONES := [
 	["RightLowerArm", 15, Vector3(0.263, 0, 0), 0.07],
 	["LeftHand", 16, Vector3(-0.234, 0, 0), 0.06],
 	["RightHand", 17, Vector3(0.234, 0, 0), 0.06],
-	["LeftToes", 5, Vector3(-0.009, -0.051, -0.144), 0.05],
-	["RightToes", 6, Vector3(0.009, -0.051, -0.144), 0.05],
+	["LeftToes", 5, Vector3(0, -0.051, -0.144), 0.05],
+	["RightToes", 6, Vector3(0, -0.051, -0.144), 0.05],
 ]
 # Where a bone's box ends: at its child's joint (by number), or here.
 const ENDS := {

@@ -109,3 +109,4 @@ for end in ("disconnect", "delete", "file"):
 hmmr_live.unregister()
 assert not hasattr(bpy.types.Scene, "hmmr_live")
 hmmr_live.register()
+publisher.close(linger=0)  # what nobody took would be waited for
