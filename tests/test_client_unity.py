@@ -113,7 +113,7 @@ def test_a_stream_moves_an_avatar(check: list[str]) -> None:
     np.testing.assert_allclose(np.float64(said["at"].split()), (0, 0.9, 0), atol=1e-5)
 
 
-NAMES = (
+NAMES = (  # noqa: SIM905
     "Hips LeftUpperLeg RightUpperLeg LeftLowerLeg RightLowerLeg LeftFoot RightFoot Spine Chest UpperChest Neck Head "
     "LeftShoulder RightShoulder LeftUpperArm RightUpperArm LeftLowerArm RightLowerArm LeftHand RightHand LeftToes "
     "RightToes"
