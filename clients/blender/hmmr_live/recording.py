@@ -42,9 +42,10 @@ class Recording:
             self._rotations.append(rotations)
             self._locations.append(location)
 
-    def to_action(self, name: str, fps: float) -> bpy.types.Action:
+    def to_action(self, name: str, fps: float, lift_m: float) -> bpy.types.Action:
         """An Action whose keys stand at the times of the pictures, on the time line of `fps` frames per second: between
-        whole frames, where they fell there. Raises ValueError when no pose was recorded."""
+        whole frames, where they fell there. Everything is lifted by lift_m, the camera's height, which may have been
+        found while it recorded. Raises ValueError when no pose was recorded."""
         if not self._times_s:
             raise ValueError("nobody was in view while it recorded")
         times_s = np.array(self._times_s)
@@ -60,7 +61,8 @@ class Recording:
             for index in range(4):
                 curve = new_curve(f'pose.bones["{bone}"].rotation_quaternion', index, bone)
                 _fill(curve, frames, rotations[:, joint, index], kinds)
-        for index, values in enumerate(np.stack(self._locations).T):
+        locations = np.stack(self._locations) + self.rest[0].T @ [0.0, 0.0, lift_m]
+        for index, values in enumerate(locations.T):
             _fill(new_curve(f'pose.bones["{JOINTS[0]}"].location', index, JOINTS[0]), frames, values, kinds)
         return action
 

@@ -47,7 +47,9 @@ class Session:
             self._record(settings)
         if pose is None or pose.state == "lost" or armature is None or not is_rig(armature):
             return 0
-        apply(armature, *to_rig(*_in_blender(settings, pose), *rest_of(armature)))
+        rotations, pelvis = _in_blender(settings, pose)
+        pelvis[2] += settings.camera_height
+        apply(armature, *to_rig(rotations, pelvis, *rest_of(armature)))
         return 1
 
     def start_recording(self, armature: bpy.types.Object, scene: bpy.types.Scene) -> None:
@@ -63,7 +65,8 @@ class Session:
         self.receiver.stop_every()
         self.recording = None
         render = scene.render
-        action = recording.to_action("hmmr recording", render.fps / render.fps_base)
+        fps = render.fps / render.fps_base
+        action = recording.to_action("hmmr recording", fps, scene.hmmr_live.camera_height)
         if scene.hmmr_live.armature is not None:
             give_action(scene.hmmr_live.armature, action)
         scene.frame_end = max(scene.frame_end, int(np.ceil(action.frame_range[1])))
@@ -92,9 +95,9 @@ def put_on_floor(settings: bpy.types.PropertyGroup, pose: Pose) -> None:
 
 
 def _in_blender(settings: bpy.types.PropertyGroup, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
+    """As `to_blender` gives it, the camera at height 0."""
     R_world_cam = world_of_camera(np.degrees(settings.camera_pitch), np.degrees(settings.camera_roll))
-    rotations, pelvis = to_blender(pose.rotations, pose.trans, R_world_cam)
-    return rotations, pelvis + [0.0, 0.0, settings.camera_height]
+    return to_blender(pose.rotations, pose.trans, R_world_cam)
 
 
 current: Session | None = None  # the one session, while connected
@@ -105,7 +108,9 @@ def connect(scene: bpy.types.Scene) -> None:
     global current
     disconnect()
     current = Session(scene)
-    if not bpy.app.background:  # without windows, no timers run: hmmr_live.update takes their place
+    if not (
+        bpy.app.background or bpy.app.timers.is_registered(_tick)
+    ):  # without windows, no timers run: hmmr_live.update takes their place
         bpy.app.timers.register(_tick, first_interval=TICK_S)
 
 
