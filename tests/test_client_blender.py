@@ -22,9 +22,10 @@ from realtime.coordinates import BLENDER
 from realtime.messages import encode_pose
 
 FOUND = shutil.which("blender")
-pytestmark = pytest.mark.skipif(
-    FOUND is None, reason="blender is not installed (Debian: blender python3-zmq)"
-)
+pytestmark = [
+    pytest.mark.skipif(FOUND is None, reason="blender is not installed (Debian: blender python3-zmq)"),
+    pytest.mark.timeout(500),  # seconds where the machine is free
+]
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +68,9 @@ def test_a_stream_moves_the_armature_and_becomes_an_action(packed: Path, tmp_pat
         try:
             # One pose before it all, which the bus keeps for whoever joins: tells the shape, and is recorded as well.
             publisher.publish(encode_pose(bus_pose(0, betas, "warming", one)))
-            if until(lambda: joined(2), 90):  # to show and to record
+            if until(lambda: joined(2), 200):  # to show and to record
                 stream(lambda i: send(i + 1), idle=publisher.poll)
-            said, _ = process.communicate(timeout=60)
+            said, _ = process.communicate(timeout=250)
         finally:
             process.kill()
         assert process.returncode == 0, said
@@ -101,7 +102,7 @@ def test_what_goes_wrong_is_said_and_nothing_recorded_is_lost(tmp_path: Path) ->
     golden = ROOT / "tests/golden/pose_v1.bin"
     process = start_blender("blender_faults.py", tmp_path, ROOT / "clients/blender", golden, tmp_path)
     try:
-        said, _ = process.communicate(timeout=90)
+        said, _ = process.communicate(timeout=250)
     finally:
         process.kill()
     assert process.returncode == 0, said

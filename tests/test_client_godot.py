@@ -18,9 +18,10 @@ from realtime.body.kinematics import forward_kinematics
 from realtime.coordinates import GODOT, UNITY
 
 FOUND = shutil.which("godot3-server")
-pytestmark = pytest.mark.skipif(
-    FOUND is None, reason="godot3-server is not installed (Debian: godot3-server)"
-)
+pytestmark = [
+    pytest.mark.skipif(FOUND is None, reason="godot3-server is not installed (Debian: godot3-server)"),
+    pytest.mark.timeout(500),  # seconds where the machine is free
+]
 
 
 def test_a_stream_moves_the_skeleton(tmp_path: Path) -> None:
@@ -38,14 +39,14 @@ def test_a_stream_moves_the_skeleton(tmp_path: Path) -> None:
     )
     said = tmp_path / "said"
     try:
-        until(lambda: "listening" in said.read_text() or "SCRIPT ERROR" in said.read_text(), 60)
+        until(lambda: "listening" in said.read_text() or "SCRIPT ERROR" in said.read_text(), 200)
         assert "listening" in said.read_text(), said.read_text()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.connect(("127.0.0.1", port))
             for garbage in (b"", b"HMRL", bytes(404), record(0, UNITY)):
                 sender.send(garbage)
             stream(lambda frame: sender.send(record(frame, GODOT)))
-        process.wait(30)
+        process.wait(250)
     finally:
         process.kill()
     assert process.returncode == 0, said.read_text()

@@ -17,10 +17,13 @@ from scipy.spatial.transform import Rotation
 
 from realtime.coordinates import GODOT, UNITY
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("mcs") and shutil.which("mono")),
-    reason="mcs or mono is not installed (Debian: mono-mcs mono-runtime)",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not (shutil.which("mcs") and shutil.which("mono")),
+        reason="mcs or mono is not installed (Debian: mono-mcs mono-runtime)",
+    ),
+    pytest.mark.timeout(500),  # seconds where the machine is free
+]
 GOLDEN = ROOT / "tests/golden/record_v1.bin"
 
 
@@ -30,7 +33,7 @@ def check(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     program = tmp_path_factory.mktemp("unity") / "check.exe"
     sources = [*sorted((ROOT / "clients/unity").glob("*.cs")), *sorted((ROOT / "tests/clients").glob("*.cs"))]
     command = ["mcs", "-warn:4", "-warnaserror", f"-out:{program}", *map(str, sources)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stdout + done.stderr
     return ["mono", str(program)]
 
@@ -40,7 +43,7 @@ def fields(text: str) -> dict[str, str]:
 
 
 def test_it_reads_the_golden_record(check: list[str]) -> None:
-    done = subprocess.run([*check, "decode", str(GOLDEN)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*check, "decode", str(GOLDEN)], capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stdout
     said, data = fields(done.stdout), GOLDEN.read_bytes()
     state, seq, frame, captured, published, person, score, *floats = struct.unpack("<xxxxxxxBIIQQIf91f", data)
@@ -70,7 +73,7 @@ def test_what_is_no_record_is_refused(
     data = GOLDEN.read_bytes()
     (tmp_path / "record.bin").write_bytes(data[:at] + change + data[at + len(change) :])
     command = [*check, "decode", str(tmp_path / "record.bin")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 1 and reason in done.stdout
 
 
@@ -88,7 +91,7 @@ def test_a_stream_moves_an_avatar(check: list[str]) -> None:
             for garbage in (b"", b"HMRL", bytes(404), bytes(2000), record(0, GODOT)):
                 sender.send(garbage)
             stream(lambda frame: sender.send(record(frame, UNITY)))
-        text, _ = process.communicate(timeout=60)
+        text, _ = process.communicate(timeout=250)
     finally:
         process.kill()
     assert process.returncode == 0, text

@@ -53,7 +53,7 @@ public static class UnityCheck
         Console.WriteLine("listening");
         HashSet<uint> shown = new HashSet<uint>();
         double worst = 0;
-        DateTime giveUp = DateTime.UtcNow.AddSeconds(60);
+        DateTime giveUp = DateTime.UtcNow.AddSeconds(200);
         int before = GC.CollectionCount(0);
         while (!(receiver.Received > 0 && receiver.Record.frame == last) && DateTime.UtcNow < giveUp)
         {
