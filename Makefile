@@ -37,6 +37,9 @@ setup: $(VENV)/.ready
 
 setup-test: setup $(VENV)/.ready-test
 	@.ci/system-packages test
+	@test -d clients/node/node_modules/zeromq || ! command -v npm >/dev/null || \
+		npm install --silent --no-audit --no-fund --prefix clients/node || \
+		echo "the Node client's packages could not be installed: its tests skip"
 
 # An environment made by an earlier version may hold Open3D's wheel with CUDA, whose files are also open3d-cpu's.
 $(VENV)/.ready: pyproject.toml constraints.txt

@@ -1,0 +1,84 @@
+"""The Node client, in a real Node, on a running stream."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from client_streams import FRAMES, body, bus_pose, elbow_rad, stream
+from programs import ROOT, until
+
+from realtime.bus.publisher import Publisher
+from realtime.config import BusConfig
+from realtime.messages import encode_pose
+
+FOUND = shutil.which("node")
+CLIENT = ROOT / "clients/node"
+pytestmark = [
+    pytest.mark.timeout(500),  # seconds where the machine is free
+    pytest.mark.skipif(FOUND is None, reason="node is not installed (Debian: nodejs npm)"),
+    pytest.mark.skipif(
+        not (CLIENT / "node_modules/zeromq").is_dir(),
+        reason="the Node client's packages are not installed: npm install --prefix clients/node",
+    ),
+]
+
+
+def start(*arguments: str, lines: Path | None = None) -> subprocess.Popen[str]:
+    """lines: where stdout goes; a pipe that nobody reads while the stream runs would stop the client."""
+    command = [str(FOUND), str(CLIENT / "receive.js"), *arguments]
+    out = subprocess.PIPE if lines is None else lines.open("w")
+    return subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("how", [[], ["--every"]], ids=["newest", "every"])
+def test_a_stream_arrives(how: list[str], tmp_path: Path) -> None:
+    one = body()
+    with Publisher("tcp://127.0.0.1:0", BusConfig()) as publisher:
+
+        def joined() -> bool:
+            publisher.poll()
+            return publisher.wants("pose")
+
+        process = start(publisher.address, "--json", *how, lines=tmp_path / "lines")
+        try:
+            assert until(joined, 200)
+            for garbage in (b"pose \xc1", b"pose \x80", b"pose \x93\x01\x02\x03"):
+                publisher.publish(garbage)
+            stream(
+                lambda frame: publisher.publish(encode_pose(bus_pose(frame, one=one))), idle=publisher.poll
+            )
+            until(lambda: f'"frame":{FRAMES - 1},' in (tmp_path / "lines").read_text(), 100)
+        finally:
+            process.terminate()
+            _, complained = process.communicate(timeout=100)
+    lines = [json.loads(line) for line in (tmp_path / "lines").read_text().splitlines()]
+    print(f"{len(lines)} of {FRAMES}, latency {np.median([line['ageMs'] for line in lines]):.2f} ms")
+    frames = [line["frame"] for line in lines]
+    assert frames == sorted(set(frames)) and frames[-1] == FRAMES - 1
+    if how:  # a conflated reader skips what it is too late for, garbage too: how much, a busy machine decides
+        assert len(lines) >= 0.99 * FRAMES
+        assert complained.count("refused: ") == 1, complained  # the first of three is told
+    for line in lines:
+        bend = np.linalg.norm(np.reshape(line["pose"], (24, 3))[18])
+        assert bend == pytest.approx(elbow_rad(line["frame"]), abs=1e-3)
+        assert line["state"] == "tracking" and line["ageMs"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["127.0.0.1"], "127.0.0.1: cannot connect"),
+        (["--frames", "none"], "--frames none: expected a number"),
+        (["--often"], "--often"),
+    ],
+)
+def test_wrong_arguments_are_said(arguments: list[str], words: str) -> None:
+    process = start(*arguments)
+    said, complained = process.communicate(timeout=200)
+    assert process.returncode == 2 and words in complained and "usage: node receive.js" in complained
+    assert "    at " not in complained  # no trace of the stack
