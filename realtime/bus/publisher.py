@@ -13,6 +13,7 @@ import errno
 import logging
 import re
 import time
+from collections.abc import Callable
 
 import zmq
 
@@ -70,6 +71,7 @@ class Publisher:
         self._resent_at = 0.0
         self._checked_at = time.monotonic()
         self.published = dict.fromkeys(TOPICS, 0)
+        self.listeners: list[Callable[[bytes], None]] = []  # called with every message sent; must not wait
         self.refused = 0  # connections ended for too many subscriptions
 
     def publish(self, data: bytes) -> None:
@@ -81,6 +83,8 @@ class Publisher:
             raise ValueError(f"not a message of this bus: it starts with {data[:12]!r}")
         self._socket.send(data, zmq.NOBLOCK)
         self.published[topic] += 1
+        for listener in self.listeners:
+            listener(data)
         if topic in RETAINED:
             self._last[topic] = data
             self._to_resend.discard(topic)  # whoever joined before now has got this one
