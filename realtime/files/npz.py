@@ -80,9 +80,11 @@ def read_npz(path: Path, body: Body | None = None) -> Rows:
     Raises RecordError: not such a file, pickles in it, arrays that do not fit together, numbers that are not finite.
     """
     try:
+        with path.open("rb") as file:
+            zipped = file.read(2) == b"PK"
+        if not zipped:  # np.load takes other kinds of files, too
+            raise RecordError(f"{path}: not an .npz file; save named arrays with np.savez")
         with np.load(path, allow_pickle=False) as archive:
-            if not hasattr(archive, "files"):
-                raise RecordError(f"{path}: holds one array, not the named arrays of an .npz")
             known = [*CONSTANTS, *_OURS, *_AMASS, "trans_camera"]
             arrays = {key: _member(path, archive, key) for key in known if key in archive.files}
     except (
