@@ -72,6 +72,7 @@ def test_what_was_seen_is_as_it_was_and_the_stamps_are_of_now(tmp_path):
     for sent, stored in zip(poses, POSES, strict=True):
         same_content(sent, stored)
         assert sent.clock == clock_id() != stored.clock
+        assert sent.replay and not stored.replay
         assert begun_ns - 20_000_000 <= sent.t_capture_ns <= sent.t_publish_ns <= time.monotonic_ns()
     assert [pose.seq for pose in poses] == list(range(30))
     captured = np.array([pose.t_capture_ns for pose in poses])
