@@ -48,10 +48,12 @@ def take(
 
 
 def bus_messages(recording: Rows, delay_ns: int = 20_000_000, statuses: bool = True) -> list[bytes]:
-    """What went over the bus: a pose per row, published delay_ns after it was captured; a status after each tenth."""
+    """What went over the bus: a pose per row, published delay_ns and up to 8 ms after it was captured; a status after
+    each tenth."""
     messages = []
     for seq, row in enumerate(recording.rows):
-        stamps = {"seq": seq, "t_publish_ns": int(row["t_capture_ns"]) + delay_ns, "clock": "another host"}
+        published_ns = int(row["t_capture_ns"]) + delay_ns + seq % 3 * 4_000_000
+        stamps = {"seq": seq, "t_publish_ns": published_ns, "clock": "another host"}
         messages.append(
             encode_pose(
                 PoseMessage(
