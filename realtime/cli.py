@@ -154,8 +154,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--record",
         action="append",
         default=[],
-        metavar="PATH.npz",
-        help="record the motion (AMASS-style arrays); an existing file is never overwritten; may be repeated",
+        metavar="PATH",
+        help="record the motion: .npz (arrays per frame), .amass.npz, .bvh, .glb, or .mcap (the bus, for replay); "
+        "an existing file is never overwritten; may be repeated",
     )
     add(
         "--every-frame",

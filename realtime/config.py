@@ -86,6 +86,11 @@ class BusConfig:
 
 
 @dataclass
+class RecordConfig:
+    image: bool = False  # into .mcap, the pictures too (bus.image_fps, bus.image_width): megabytes a minute
+
+
+@dataclass
 class ViewerConfig:
     width: int = 1280
     height: int = 640
@@ -113,6 +118,7 @@ class Config:
     refine: RefineConfig = field(default_factory=RefineConfig)
     translation: TranslationConfig = field(default_factory=TranslationConfig)
     bus: BusConfig = field(default_factory=BusConfig)
+    recording: RecordConfig = field(default_factory=RecordConfig)
     viewer: ViewerConfig = field(default_factory=ViewerConfig)
 
 

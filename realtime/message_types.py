@@ -101,6 +101,7 @@ class PoseMessage(Stamped):
     joints: np.ndarray  # (24, 3) SMPL's joints, camera frame, relative to the pelvis, metres
     ahead: tuple[tuple[float, np.ndarray], ...] = ()  # (dt_ms, (72,) pose that long after this frame)
     vertices: np.ndarray | None = None  # (V, 3) camera frame, relative to the pelvis, metres
+    replay: bool = False  # played from a recording (realtime/replay.py), which alone sets it
 
     def __post_init__(self) -> None:
         super().__post_init__()

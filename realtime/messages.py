@@ -79,6 +79,7 @@ def decode_pose(data: bytes) -> PoseMessage:
             for entry in ahead
         ),
         vertices=_optional_array(fields, "vertices", (-1, 3)),
+        replay="replay" in fields,
     )
 
 

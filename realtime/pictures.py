@@ -21,11 +21,15 @@ log = logging.getLogger(__name__)
 
 
 class PictureSender:
-    """Sends at most `config.image_fps` pictures per second, and none while nobody subscribes to them."""
+    """Sends at most `config.image_fps` pictures per second, and none while nobody subscribes to them.
 
-    def __init__(self, publisher: Publisher, config: BusConfig) -> None:
+    always: also while nobody does, for a recorder.
+    """
+
+    def __init__(self, publisher: Publisher, config: BusConfig, always: bool = False) -> None:
         self.invalid = 0  # pictures that could not be sent; the stream must not end over one
         self._publisher = publisher
+        self._always = always
         self._interval_ns = round(1e9 / config.image_fps)
         self._width = config.image_width
         self._seq = 0
@@ -34,7 +38,9 @@ class PictureSender:
     def offer(self, frame: Frame, observation: Observation, state: State) -> bool:
         """Called after each frame's pose was sent. True when a picture was sent."""
         now_ns = time.monotonic_ns()
-        if now_ns < self._due_ns or not frame.image.size or not self._publisher.wants("image"):
+        if now_ns < self._due_ns or not frame.image.size:
+            return False
+        if not self._always and not self._publisher.wants("image"):
             return False
         # On a steady grid: 15 of 30 fps are every second frame, also where frames do not come exactly on time.
         self._due_ns = max(self._due_ns + self._interval_ns, now_ns + self._interval_ns * 3 // 4)

@@ -12,6 +12,7 @@ from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import engines
 from realtime.body.smpl import load_body
@@ -19,6 +20,7 @@ from realtime.bus.publisher import Publisher
 from realtime.camera import open_feed
 from realtime.config import Config
 from realtime.estimator import LONGEST_GAP_S, Estimator
+from realtime.files import kind_of
 from realtime.messages import MessageError, PoseMessage, encode_pose
 from realtime.observation import Estimate, Frame, Observation
 from realtime.perception import check_appearance, in_short, make_perception
@@ -33,6 +35,9 @@ from realtime.supervisor import Supervisor
 from realtime.terminal import Terminal
 from realtime.version import VERSION
 from realtime.view import View
+
+if TYPE_CHECKING:
+    from realtime.files.bus_recorder import BusRecorder
 
 TURN_S = 0.05
 SINKS_JOIN_S = 5.0  # with --every-frame, the longest wait for the sinks
@@ -101,11 +106,12 @@ class Stream:
         self.publisher = stack.enter_context(Publisher(config.bus_address, config.bus))
         connect = self.publisher.local_address, self.publisher.local_keys
         self.supervisor = stack.enter_context(Supervisor(config, *connect))
-        self.pictures = PictureSender(self.publisher, config.bus)
-        self.recorders: list[Recorder] = []
+        recorded = any(kind_of(Path(path)) == ".mcap" for path in config.record)
+        self.pictures = PictureSender(self.publisher, config.bus, recorded and config.recording.image)
+        self.recorders: list[Recorder | BusRecorder] = []
         stack.callback(self.finish_recordings)
         for path in config.record:
-            self.recorders.append(self._recorder(Path(path)))
+            self._record(Path(path))
         self.tally = Tally()
         self.taken: deque[Taken] = deque()
         self.processed = 0
@@ -146,7 +152,8 @@ class Stream:
             return
         self._count(taken, estimate, complete_ns, estimated_ns, time.monotonic_ns())
         for recorder in self.recorders:
-            recorder.append(taken.frame, estimate)
+            if isinstance(recorder, Recorder):
+                recorder.append(taken.frame, estimate)
         self.pictures.offer(taken.frame, taken.observation, estimate.state)
 
     def _give_rest(self) -> None:
@@ -225,7 +232,7 @@ class Stream:
         for recorder in self.recorders:
             recorder.close()
 
-    def _recorder(self, path: Path) -> Recorder:
+    def _record(self, path: Path) -> None:
         constants = {
             "body": self.body.id,
             "model": self.engine.model_id,
@@ -233,5 +240,16 @@ class Stream:
             "source": self.view.feed.name,
             "hmmr_live": VERSION,
         }
-        rest_pelvis_m = self.body.J_template[0]
-        return Recorder(path, self.view.feed.status().nominal_fps or 30.0, constants, rest_pelvis_m)
+        camera = self.config.camera
+        for key, angle_deg in (("camera_pitch_deg", camera.pitch_deg), ("camera_roll_deg", camera.roll_deg)):
+            if angle_deg is not None:
+                constants[key] = f"{angle_deg:g}"
+        if kind_of(path) == ".mcap":
+            from realtime.files.bus_recorder import BusRecorder  # the package is wanted for that alone
+
+            whole_bus = BusRecorder(path, constants, clip_time=self.config.every_frame)
+            self.publisher.listeners.append(whole_bus.offer)
+            self.recorders.append(whole_bus)
+            return
+        fps, rest_pelvis_m = self.view.feed.status().nominal_fps or 30.0, self.body.J_template[0]
+        self.recorders.append(Recorder(path, fps, constants, rest_pelvis_m, self.config.body))

@@ -1,4 +1,4 @@
-"""`--record X.npz`: the motion of a run as one file, AMASS-style, safe against crashes and full disks.
+"""`--record X.npz`, `.amass.npz`, `.bvh`, `.glb`: the motion of a run as one file, safe against crashes and full disks.
 
 While the stream runs, rows of fixed size are appended to `X.npz.part` about once a second; at the end the
 rows become `X.npz` (written beside it, then moved into place). After a crash or a kill the rows are still
@@ -6,7 +6,8 @@ there:
 
     python -m realtime.record X.npz.part
 
-What is in the files: realtime/record_file.py.
+What is in the files: docs/recording.md, realtime/record_file.py, realtime/files/. `--record X.mcap` is
+realtime/files/bus_recorder.py.
 """
 
 from __future__ import annotations
@@ -25,9 +26,21 @@ from typing import BinaryIO
 
 import numpy as np
 
-from realtime.errors import ConfigError
+from realtime.errors import ConfigError, HmmrLiveError
+from realtime.files import KINDS, kind_of
 from realtime.observation import Estimate, Frame
-from realtime.record_file import CRC_BYTES, MAGIC, ROW, STATES, RecordError, read_rows, write_all, write_npz
+from realtime.record_file import (
+    CRC_BYTES,
+    MAGIC,
+    ROW,
+    STATES,
+    RecordError,
+    Rows,
+    part_path,
+    read_rows,
+    write_all,
+    write_npz,
+)
 from realtime.terminal import print_anything
 
 log = logging.getLogger(__name__)
@@ -39,10 +52,10 @@ BATCH_ROWS = 256  # rows kept between two flushes at most; at 30 fps a flush com
 def check_record_path(path: Path) -> None:
     """Say before the camera starts whether `path` can be recorded to.
 
-    Raises ConfigError: not .npz, folder missing or not writable, a recording (finished or not) already there.
+    Raises ConfigError: none of KINDS, folder missing or not writable, a recording (finished or not) already there.
     """
-    if path.suffix.lower() != ".npz":
-        raise ConfigError(f"--record {path}: only .npz is supported (an AMASS-style file)")
+    if not kind_of(path) or path.name.lower().endswith(".part"):
+        raise ConfigError(f"--record {path}: what kind of file is that? known: {', '.join(sorted(KINDS))}")
     check_writable_folder("--record", path)
     if path.exists():
         raise ConfigError(f"--record {path}: exists and is not overwritten; give another name or move it")
@@ -71,25 +84,26 @@ def check_writable_folder(flag: str, path: Path) -> None:
         raise ConfigError(f"{flag} {path}: cannot write into {path.parent} ({error.strerror})") from None
 
 
-def part_path(path: Path) -> Path:
-    """Where the rows of a recording are kept until it is finished: X.npz → X.npz.part."""
-    return path.with_name(path.name + ".part")
-
-
 class Recorder:
     """Appends one row per frame; never raises for the disk's sake: `error` says what happened.
 
-    path: the .npz to be made, not existing. nominal_fps: used when fewer than two rows tell the rate.
-    constants: strings about the run (body, model, source …), stored in the header and in the .npz.
-    pelvis_rest_m: (3,) the body's rest pelvis, to give AMASS's readers SMPL's own `transl`.
+    path: the file to be made, not existing; its name says of which kind. nominal_fps: used when fewer than two
+    rows tell the rate. constants: strings about the run (body, model, source …), stored in the header and in the .npz.
+    pelvis_rest_m: (3,) the body's rest pelvis, to give AMASS's readers SMPL's own `transl`. body_file: where the body
+    is, "" for the shipped one; it is loaded at the end.
     Raises ConfigError if the .part file cannot be made.
     """
 
     def __init__(
-        self, path: Path, nominal_fps: float, constants: Mapping[str, str], pelvis_rest_m: np.ndarray
+        self,
+        path: Path,
+        nominal_fps: float,
+        constants: Mapping[str, str],
+        pelvis_rest_m: np.ndarray,
+        body_file: str = "",
     ) -> None:
         self.path = path
-        self.made: Path | None = None  # the .npz, once it is written
+        self.made: Path | None = None  # the file, once it is written
         self.error: str | None = None
         self.rows_written = 0
         self._batch = np.zeros(BATCH_ROWS, ROW)
@@ -100,6 +114,7 @@ class Recorder:
             "nominal_fps": nominal_fps,
             "pelvis_rest_m": [float(x) for x in pelvis_rest_m],
             "constants": dict(constants),
+            "body_file": body_file and str(Path(body_file).expanduser().resolve()),
         }
         content = json.dumps(header).encode()
         part = part_path(path)
@@ -149,7 +164,7 @@ class Recorder:
         self._waiting = 0
 
     def close(self) -> None:
-        """Finish: the rows become the .npz, named by `made`, and the .part goes. Where the .npz cannot be
+        """Finish: the rows become the file, named by `made`, and the .part goes. Where the file cannot be
         written the .part stays, and `error` says so. May be called twice."""
         if self._file is None:
             return
@@ -158,12 +173,14 @@ class Recorder:
         part = part_path(self.path)
         with file:
             try:
-                self.made = write_npz(read_rows(file), self.path)
-            except (OSError, RecordError) as error:
-                reason = error.strerror if isinstance(error, OSError) else error
+                self.made = _write(read_rows(file), self.path)
+            except (OSError, RecordError, HmmrLiveError) as error:
+                reason, first = (
+                    (error.strerror, "make room, then") if isinstance(error, OSError) else (error, "again")
+                )
                 self._fail(
                     f"{self.path} could not be written ({reason}); its {self.rows_written} frames are in "
-                    f"{part}\nmake room, then: python -m realtime.record {part}"
+                    f"{part}\n{first}: python -m realtime.record {part}"
                 )
                 return
         part.unlink(missing_ok=True)
@@ -174,29 +191,48 @@ class Recorder:
 
 
 def recover(part: Path) -> tuple[Path, int, int]:
-    """Turn a .part file left by a crash into the .npz beside it and remove it.
+    """Turn a .part file left by a crash into the file beside it and remove it.
 
-    Returns the .npz (X.npz, or X-1.npz … where X.npz exists), frames recovered, frames damaged or cut.
-    Raises RecordError: not a recording, still being written, or no room for the .npz.
+    Returns the file (X.npz, or X-1.npz … where X.npz exists), frames recovered, frames damaged or cut.
+    Raises RecordError: not a recording, still being written, nobody in it, its body not at hand, or no room.
     """
     try:
         if 0 <= time.time() - part.stat().st_mtime < 3 * FLUSH_S:
             raise RecordError(f"{part}: is being written, or was a moment ago; end that run, or wait 3 s")
-        with part.open("rb") as file:
-            rows = read_rows(file)
         target = part.with_suffix("") if part.suffix == ".part" else part.with_name(part.name + ".npz")
-        made = write_npz(rows, target)
+        if kind_of(target) == ".mcap":  # the package is wanted for that alone
+            from realtime.files.mcap_file import (
+                recover_bus,
+            )
+
+            made, frames, damaged = recover_bus(part, target)
+        else:
+            with part.open("rb") as file:
+                rows = read_rows(file)
+            made, frames, damaged = _write(rows, target), len(rows.rows), rows.damaged
         part.unlink()
     except OSError as error:
         raise RecordError(f"{part}: {error.strerror}") from None
-    return made, len(rows.rows), rows.damaged
+    except (RecordError, HmmrLiveError) as error:
+        raise RecordError(str(error) if str(part) in str(error) else f"{part}: {error}") from None
+    return made, frames, damaged
+
+
+def _write(rows: Rows, target: Path) -> Path:
+    if kind_of(target) in ("", ".npz"):
+        return write_npz(rows, target)
+    from realtime.files.rows_file import write_file  # only here: .npz wants none of the rest
+
+    return write_file(rows, target, number=True)
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m realtime.record", description="Recover recordings that a crash left as .npz.part."
+        prog="python -m realtime.record", description="Recover recordings that a crash left as .part."
     )
-    parser.add_argument("part", type=Path, nargs="+", help="X.npz.part; becomes X.npz")
+    parser.add_argument(
+        "part", type=Path, nargs="+", help="X.npz.part, X.mcap.part …; becomes X.npz, X.mcap …"
+    )
     print_anything()
     status = 0
     for part in parser.parse_args(argv).part:

@@ -1,4 +1,4 @@
-"""The two files of a recording: the `.part` that grows while the stream runs, and the `.npz` it becomes.
+"""The rows of a recording: the `.part` that grows while the stream runs, and the `.npz` it becomes.
 
 A `.part` file is: MAGIC, the length of the header (u4, little-endian), the header (JSON: the fields of a row
 with type and shape, and what is constant in the run), then rows. Each row ends in the CRC-32 of its other
@@ -10,7 +10,6 @@ Keys of the `.npz` for N frames and what AMASS's readers make of them: README_TE
 from __future__ import annotations
 
 import json
-import os
 import struct
 import zipfile
 import zlib
@@ -21,6 +20,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from realtime.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from realtime.coordinates import AMASS, R_WORLD_CAM
+from realtime.files.whole import write_whole
 
 MAGIC = b"HMMRREC1"
 STATES = ("lost", "held", "warming", "tracking")  # state code in the file = index here
@@ -39,9 +40,10 @@ ROW = np.dtype(
     ]
 )
 CRC_BYTES = ROW["crc32"].itemsize
+NEARLY_WHOLE = 0.005  # of a rate
 
-# Camera (x right, y down, z forward) → Z-up world (x right, y forward, z up), the camera at its origin.
-ZUP_FROM_CAMERA = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]], np.float32)
+# Camera, taken as level → Z-up world (x right, y forward, z up), the camera at its origin.
+ZUP_FROM_CAMERA = (AMASS.matrix @ R_WORLD_CAM).astype(np.float32)
 
 README_TEXT = """\
 hmmr-live recording, one row per processed frame (N rows). Metres, radians.
@@ -50,11 +52,12 @@ theta (N,85): camera [s, tx, ty], pose (24 axis-angle, global orientation first)
 joints (N,24,3) camera frame (x right, y down, z forward), relative to the pelvis. trans (N,3) pelvis, camera
 frame. tracked (N,) true where the pose comes from this very frame (states tracking and warming).
 state (N,) codes into states; person (N,) counts up with every new person; score (N,) 0-1.
+camera_pitch_deg, camera_roll_deg, where they were set: how the camera was put up.
 AMASS keys: poses (N,156) is theta's pose of 22 joints and 90 zeros for the hands; betas (16,) mean of the
 tracked frames; mocap_frame_rate nominal (median). poses and trans share the camera frame, so an AMASS reader
 shows the right motion turned as a whole. For AMASS's own Z-up world set poses[:, :3] = root_orient_zup and
 trans = trans_zup (camera at the origin, SMPL's transl: the offset of the rest pelvis taken off). Rows are not
-resampled.
+resampled. For a file in AMASS's world at a steady rate: python -m realtime.convert THIS.npz THIS.amass.npz
 """
 
 
@@ -63,13 +66,23 @@ class RecordError(Exception):
 
 
 class Rows:
-    """What a .part file gave back: its header, its sound rows (N,) of type ROW, and how many were not."""
+    """A recording in memory: its header, its sound rows (N,) of type ROW, and how many of a file were not.
+
+    header: nominal_fps; pelvis_rest_m (3,) or None; constants, strings about the run: body (its id), model, source, …;
+    where they are known, body_file, "" for the shipped one; own_world, true where the camera stands for the origin of a
+    world that others have chosen.
+    """
 
     def __init__(self, header: Mapping[str, Any], rows: np.ndarray, damaged: int) -> None:
         self.header, self.rows, self.damaged = header, rows, damaged
 
 
-def write_all(file: BinaryIO, data: bytes) -> None:
+def part_path(path: Path) -> Path:
+    """Where a recording is kept until it is finished: X.npz → X.npz.part."""
+    return path.with_name(path.name + ".part")
+
+
+def write_all(file: BinaryIO, data: bytes | bytearray) -> None:
     view = memoryview(data)
     while view:  # an unbuffered write may take only a part, on a nearly full disk say
         view = view[file.write(view) :]
@@ -88,6 +101,7 @@ def read_rows(file: BinaryIO) -> Rows:
         fields = [(str(name), str(kind), tuple(int(n) for n in shape)) for name, kind, shape in header["row"]]
         constants, fps = dict(header["constants"]), float(header["nominal_fps"])
         pelvis = np.array(header["pelvis_rest_m"], np.float32).reshape(3)
+        body_file = str(header.get("body_file", ""))
     except (ValueError, KeyError, TypeError):
         raise RecordError(f"{name}: its header is damaged or cut; nothing can be read") from None
     if np.dtype(fields) != ROW:
@@ -98,30 +112,22 @@ def read_rows(file: BinaryIO) -> Rows:
     sums = [zlib.crc32(view[i * size : (i + 1) * size - CRC_BYTES]) for i in range(len(rows))]
     sound = rows["crc32"] == np.array(sums, np.uint32)
     damaged = int(len(rows) - sound.sum()) + (1 if len(data) % ROW.itemsize else 0)
-    return Rows({"constants": constants, "nominal_fps": fps, "pelvis_rest_m": pelvis}, rows[sound], damaged)
+    known = {"constants": constants, "nominal_fps": fps, "pelvis_rest_m": pelvis, "body_file": body_file}
+    return Rows(known, rows[sound], damaged)
 
 
-def write_npz(recording: Rows, target: Path) -> Path:
-    """Write beside `target`, then move into place; an existing file is never replaced: X-1.npz, X-2.npz …"""
+def write_npz(recording: Rows, target: Path, number: bool = True) -> Path:
+    """As `write_whole` writes: an existing file is never replaced."""
     arrays = npz_arrays(recording.header, recording.rows)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            # As np.savez does; its own archive complains on stderr when the disk is full.
-            with zipfile.ZipFile(file, "w") as archive:
-                for key, array in arrays.items():
-                    with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        place, number = target, 0
-        while place.exists():
-            number += 1
-            place = target.with_name(f"{target.stem}-{number}{target.suffix}")
-        temporary.replace(place)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return place
+    return write_whole(target, lambda file: write_arrays(file, arrays), number)
+
+
+def write_arrays(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
+    """As np.savez does; its own archive complains on stderr when the disk is full. Never a pickle."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for key, array in arrays.items():
+            with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def npz_arrays(header: Mapping[str, Any], rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -137,6 +143,8 @@ def npz_arrays(header: Mapping[str, Any], rows: np.ndarray) -> dict[str, np.ndar
     steps_s = np.diff(rows["t_capture_ns"]) / 1e9
     steps_s = steps_s[steps_s > 0]
     fps = 1.0 / float(np.median(steps_s)) if len(steps_s) else float(header["nominal_fps"])
+    if abs(round(fps) - fps) < NEARLY_WHOLE * fps:
+        fps = float(round(fps))  # readers that cut off what is behind the point would take 29.99 for 29
     arrays = {
         "poses": poses,
         "betas": betas,

@@ -31,7 +31,7 @@ def test_every_flag_of_the_design_is_taken(tmp_path):
         [
             *("--source", "demo", "--engine", "torch", "--model", "default", "--body", "b.npz"),
             *("--viewer", "none", "--bus", "tcp://127.0.0.1:5600"),
-            *("--record", str(tmp_path / "a.npz"), "--record", str(tmp_path / "b.npz"), "--every-frame"),
+            *("--record", str(tmp_path / "a.npz"), "--record", str(tmp_path / "b.mcap"), "--every-frame"),
             *("--frames", "10", "--duration", "2.5", "--summary", str(tmp_path / "s.json")),
             *("--set", "camera.width=1280", "--set", "camera.fov_deg=78", "--debug"),
         ]
@@ -76,7 +76,8 @@ BAD_ARGUMENTS = {
     "set divides by zero": (["--set", "bus.image_fps=0"], "bus.image_fps"),
     "set no format": (["--set", "camera.fourcc=MJPEG"], "up to four letters"),
     "sink": (["--sink", "hologram"], "hologram"),
-    "record kind": (["--record", "a.mcap"], "only .npz"),
+    "record kind": (["--record", "a.fbx"], "known: .amass.npz, .bvh, .glb, .mcap, .npz"),
+    "record part": (["--record", "a.npz.part"], "a.npz.part"),
     "record folder": (["--record", "/nowhere/at/all/a.npz"], "/nowhere/at/all"),
     "summary folder": (["--summary", "/nowhere/at/all/s.json"], "/nowhere/at/all"),
     "record twice": (["--record", "a.npz", "--record", "./a.npz"], "twice"),

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from takes import take
 
 from realtime.body.rotations import axis_angle_to_matrix
+from realtime.body.smpl import load_body
 from realtime.errors import ConfigError
 from realtime.observation import Estimate, Frame
 from realtime.record import Recorder, check_record_path, part_path, recover
@@ -182,7 +184,7 @@ def test_paths_are_checked_before_anything_starts(tmp_path):
         "there.npz": "not overwritten",
         "crashed.npz": "recover it first: python -m realtime.record",
         "folder.npz": "is a folder",
-        "a.bvh": "only .npz",
+        "a.fbx": "what kind of file is that",
         "x" * 300 + ".npz": "cannot write",
         "nowhere/a.npz": "no folder",
     }.items():
@@ -255,3 +257,49 @@ def test_the_readme_names_every_key(tmp_path):
     for key in np.load(tmp_path / "a.npz").files:
         explains_itself = key in ("body", "model", "gender", "mocap_framerate", "states", "readme")
         assert explains_itself or key in README_TEXT, key
+
+
+@pytest.mark.parametrize("kind", [".amass.npz", ".bvh", ".glb"])
+def test_of_the_same_rows_the_other_kinds_are_made(tmp_path, kind):
+    """Ended in peace, or killed and recovered: the same file; and where nobody was seen, nothing is lost."""
+    body, rows = load_body(None), take(20).rows
+    constants = {"body": body.id, "model": "m"}
+
+    def recorded(name):
+        one = Recorder(tmp_path / name, 30.0, constants, body.J_template[0])
+        for row in rows:
+            seen = Estimate(row["theta"], row["trans"], row["joints"], (), "tracking", 0.9, 1)
+            one.append(Frame(np.zeros((2, 2, 3), np.uint8), 0, row["t_capture_ns"], 0, "test"), seen)
+        one.flush()
+        return one
+
+    whole, killed = recorded(f"whole{kind}"), recorded(f"killed{kind}")
+    whole.close()
+    assert (whole.made, whole.error) == (tmp_path / f"whole{kind}", None)
+    made, frames, damaged = recover(old(part_path(killed.path)))
+    assert (made, frames, damaged) == (tmp_path / f"killed{kind}", 20, 0)
+    same = np.load if kind == ".amass.npz" else None
+    if same is None:
+        assert made.read_bytes() == whole.made.read_bytes()
+    else:
+        assert all(np.array_equal(same(made)[key], same(whole.made)[key]) for key in same(made).files)
+    assert sorted(tmp_path.iterdir()) == sorted([made, whole.made])
+
+    rows = rows[:0]
+    empty = recorded(f"empty{kind}")
+    empty.close()
+    assert empty.made is None and "nobody was seen" in empty.error and part_path(empty.path).exists()
+    with pytest.raises(RecordError, match="nobody was seen"):
+        recover(old(part_path(empty.path)))
+    assert part_path(empty.path).exists()
+
+
+def test_a_body_that_is_gone_is_asked_for_and_the_rows_stay(tmp_path):
+    """The recording names the body that it was made with; recovered elsewhere, it may be missing."""
+    one = Recorder(tmp_path / "a.glb", 30.0, {"body": "smpl"}, REST_PELVIS_M, str(tmp_path / "smpl.npz"))
+    one.append(frame(0), estimate(2))
+    one.close()
+    assert one.made is None and "smpl.npz" in one.error and "python -m realtime.record" in one.error
+    with pytest.raises(RecordError, match=r"a\.glb\.part.*smpl\.npz"):
+        recover(old(part_path(one.path)))
+    assert part_path(one.path).exists()

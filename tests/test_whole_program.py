@@ -7,7 +7,10 @@ import sys
 import numpy as np
 from streams import ROOT
 
+from realtime.convert import convert
 from realtime.features import FEATURE_DIM, FEATURE_VERSION
+from realtime.files.mcap_file import BusRecording
+from realtime.messages import ImageMessage, PoseMessage, StatusMessage, decode
 
 
 def run(*flags: str) -> subprocess.CompletedProcess[str]:
@@ -50,3 +53,29 @@ def test_the_shipped_clip_is_tracked_with_the_shipped_model(tmp_path):
     assert 0.5 < np.median(data["trans"][:, 2]) < 20
     engine = json.loads(summary.read_text())["engine"]
     assert (engine["feature_dim"], engine["feature_version"]) == (FEATURE_DIM, FEATURE_VERSION)
+
+
+def test_one_run_into_every_kind_of_file_and_back_onto_the_bus(tmp_path):
+    kinds = ("npz", "amass.npz", "bvh", "glb", "mcap")
+    flags = ("--source", "demo", "--every-frame", "--frames", "20", "--set", "recording.image=on")
+    records = [flag for kind in kinds for flag in ("--record", str(tmp_path / f"a.{kind}"))]
+    done = run(*flags, *records)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(f"a.{kind}" for kind in kinds)
+    assert done.stdout.count("recorded 20 frames") == 5
+
+    recording = BusRecording(tmp_path / "a.mcap")
+    sent = [decode(data) for data in recording]
+    poses = [message for message in sent if isinstance(message, PoseMessage)]
+    rows = np.load(tmp_path / "a.npz")
+    assert recording.whole and [pose.frame for pose in poses] == rows["frame_index"].tolist()
+    assert all(
+        pose.theta.tobytes() == theta.tobytes() for pose, theta in zip(poses, rows["theta"], strict=True)
+    )
+    assert any(isinstance(message, ImageMessage) for message in sent)
+    assert any(isinstance(message, StatusMessage) for message in sent)
+    assert poses[-1].ahead  # what only the bus carries
+    for kind in ("amass.npz", "bvh", "glb"):  # of the bus the same files are made
+        convert(tmp_path / "a.mcap", tmp_path / f"b.{kind}")
+        if kind != "amass.npz":
+            assert (tmp_path / f"b.{kind}").read_bytes() == (tmp_path / f"a.{kind}").read_bytes()

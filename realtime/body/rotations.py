@@ -61,6 +61,18 @@ def matrix_to_quaternion(matrix: np.ndarray) -> np.ndarray:
     return np.where(q[..., 3:] < 0, -q, q)
 
 
+def quaternion_to_matrix(quaternion: np.ndarray) -> np.ndarray:
+    """(…, 4) unit quaternion x, y, z, w → (…, 3, 3) float64."""
+    q = np.asarray(quaternion, np.float64)
+    x, y, z, w = q[..., 0], q[..., 1], q[..., 2], q[..., 3]
+    rows = (
+        (1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)),
+        (2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)),
+        (2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)),
+    )
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
 def matrix_to_axis_angle(matrix: np.ndarray) -> np.ndarray:
     """(…, 3, 3) rotation → (…, 3) float32 axis times angle, angle in [0, π].
 

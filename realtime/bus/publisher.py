@@ -16,6 +16,7 @@ import errno
 import logging
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import zmq
@@ -87,6 +88,7 @@ class Publisher:
         self._resent_at = 0.0
         self._checked_at = time.monotonic()
         self.published = dict.fromkeys(TOPICS, 0)
+        self.listeners: list[Callable[[bytes], None]] = []  # called with every message sent; must not wait
         self._floods = 0  # connections ended for too many subscriptions or questions
 
     def publish(self, data: bytes) -> None:
@@ -98,6 +100,8 @@ class Publisher:
             raise ValueError(f"not a message of this bus: it starts with {data[:12]!r}")
         self._socket.send(data, zmq.NOBLOCK)
         self.published[topic] += 1
+        for listener in self.listeners:
+            listener(data)
         if topic in RETAINED:
             self._last[topic] = data
             self._to_resend.discard(topic)  # whoever joined before now has got this one
