@@ -212,6 +212,18 @@ def test_picture_and_numbers(still: Scene) -> None:
     still.window.until("document.querySelector('#camera').naturalWidth == 480")
 
 
+def test_graphs_have_lines(still: Scene) -> None:
+    """Their colours, in what uPlot has drawn: blue for what is shown here, orange for the age of the pose."""
+    colours = (
+        "Object.values(window.__viserTestpoints.uplots).map(({chart}) => {const c = chart.ctx.canvas; let n = [0, 0];"
+        "const d = chart.ctx.getImageData(0, 0, c.width, c.height).data;"
+        "for (let i = 0; i < d.length; i += 4)"
+        "{const warmth = d[i + 3] ? d[i] - d[i + 2] : 0; n[0] += warmth < -99; n[1] += warmth > 99}"
+        "return n})"
+    )
+    still.window.until(f"(([fps, age]) => fps[0] > 20 && age[1] > 20)({colours})")
+
+
 def test_record(still: Scene) -> None:
     still.button("Record")
     still.window.until(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 
 import numpy as np
@@ -12,25 +11,23 @@ SPAN_S = 60.0
 
 
 class History:
-    """`names` numbers over time, the newest SPAN_S."""
+    """`count` numbers over time. What is not known is not added: uPlot draws nothing at all where a value is NaN."""
 
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = names
-        self._rows: deque[tuple[float, ...]] = deque(maxlen=round(SPAN_S / INTERVAL_S))
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._rows: deque[tuple[float, ...]] = deque()
 
     def reset(self) -> None:
         self._rows.clear()
 
-    def add(self, t_s: float, *values: float | None) -> None:
-        """One value for each name; None: not known, which leaves a gap in the line."""
-        assert len(values) == len(self.names)
-        self._rows.append((t_s, *(math.nan if value is None else float(value) for value in values)))
+    def add(self, t_s: float, *values: float) -> None:
+        assert len(values) == self._count
+        self._rows.append((t_s, *values))
+        while self._rows[0][0] < t_s - SPAN_S:
+            self._rows.popleft()
 
     def columns(self) -> tuple[np.ndarray, ...]:
-        """Seconds before the newest sample (N,), then the values (N,) of each name; at least two rows, for an axis."""
-        rows = self._rows or [(0.0, *(math.nan for _ in self.names))]
-        table = np.array(rows, np.float64)
+        """Seconds before the newest sample (N,) float64, then the values (N,) of each number; N is at least 1."""
+        table = np.array(self._rows or [(0.0,) * (1 + self._count)], np.float64)
         table[:, 0] -= table[-1, 0]
-        if table[0, 0] > -SPAN_S + INTERVAL_S:  # the axis is a minute long from the beginning
-            table = np.concatenate(([[-SPAN_S, *(math.nan for _ in self.names)]], table))
         return tuple(np.ascontiguousarray(table.T))

@@ -19,7 +19,7 @@ from viser import uplot
 from realtime.body.skeleton import BONES, JOINT_NAMES
 from realtime.body.smpl import Body
 from realtime.pictures import JPEG_QUALITY
-from realtime.sinks.web.graphs import History
+from realtime.sinks.web.graphs import SPAN_S, History
 from realtime.sinks.web.shown import Figure, Settings
 from realtime.viewer.floor import CELL_M
 from realtime.viewer.panel import STATE_COLOURS
@@ -205,10 +205,10 @@ class Page:
             for name, colour in zip(names, colours, strict=True)
         )
         return self._server.gui.add_uplot(
-            History(names).columns(),
+            History(len(names)).columns(),
             (uplot.Series(label="s"), *lines),
             title=title,
-            scales={"x": uplot.Scale(time=False), "y": uplot.Scale(range=FROM_ZERO)},
+            scales={"x": uplot.Scale(time=False, range=(-SPAN_S, 0.0)), "y": uplot.Scale(range=FROM_ZERO)},
             height=GRAPH_PX,
         )
 

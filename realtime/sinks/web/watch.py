@@ -40,8 +40,8 @@ class Watch:
         self._shown = Shown(body)
         self._page = Page(server, body, self._shown.settings)
         self._recording = BusRecording(address, folder, body, keys)
-        self._fps = History(("published", "shown"))
-        self._latency = History(("age",))
+        self._fps = History(2)  # published, shown
+        self._latency = History(1)
         self._stream: LiveStream | None = None
         self._watched_at_s = float("-inf")
         self._due_s = 0.0  # when the next figure may go out
@@ -110,8 +110,9 @@ class Watch:
 
     def _tell(self, stream: LiveStream, now_s: float) -> None:
         published, latency_ms = stream.published_fps(), stream.latency_ms()
-        self._fps.add(now_s, published, stream.fps())
-        self._latency.add(now_s, latency_ms)
+        self._fps.add(now_s, published or 0.0, stream.fps())
+        if latency_ms is not None:
+            self._latency.add(now_s, latency_ms)
         numbers = [
             f"published {_number(published, '.1f')} fps, shown here {stream.fps():.1f} fps",
             f"age of the pose {_number(latency_ms, '.0f')} ms, dropped {stream.dropped()}",
