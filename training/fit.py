@@ -47,7 +47,7 @@ from training.take_tier import TakeTier
 from training.validation import Validation
 from training.video_tier import VideoTier, load_videos, observe_videos
 
-MODEL_ID = "hmmr-live-3"
+MODEL_ID = "hmmr-live-4"
 STATISTICS_BATCHES = 20
 VALIDATION_TABLE = "validation.csv"
 
