@@ -64,13 +64,13 @@ class Refusal:
         | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
         | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
     )
-    _ENOUGH = 3  # a stream that ends just then may fail one
+    _ENOUGH = 3  # a stream that ends, or begins, just then may fail one
 
     def __init__(self, sub: zmq.Socket, address: str, keys: ClientKeys | None) -> None:
         self._address = address
         self._keys = keys
         self._reason = ""
-        self._failures = 0
+        self._failures = 0  # that a stream with keys was found to be the cause of
         self._looking: threading.Thread | None = None
         sub.monitor("inproc://refusal", self._EVENTS)
         self.events = sub.context.socket(zmq.PAIR)
@@ -84,7 +84,6 @@ class Refusal:
                 event = int(parse_monitor_message(self.events.recv_multipart(zmq.NOBLOCK))["event"])
             except zmq.Again:
                 break
-            self._failures += 1
             if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH and self._keys is not None:
                 self._reason = (
                     f"{self._address}: the stream refuses the key {self._keys.file};\n"
@@ -96,6 +95,10 @@ class Refusal:
                 self._looking.start()
         return self._reason
 
+    def forgive(self) -> None:
+        """A message came: what failed before was no refusal."""
+        self._failures = 0
+
     def _look(self) -> None:
         theirs = mechanism(self._address)
         if theirs == b"CURVE" and self._keys is None:
@@ -105,11 +108,13 @@ class Refusal:
             )
         elif theirs == b"NULL" and self._keys is not None:
             self._reason = f"{self._address}: the stream takes no keys; connect without {self._keys.file}"
-        elif theirs == b"CURVE" and self._keys is not None and self._failures >= self._ENOUGH:
-            self._reason = (
-                f"{self._address}: {self._keys.file} is the key to another stream, or this one has new keys;\n"
-                f"on its machine, {COMMAND} add NAME makes a key for this one"
-            )
+        elif theirs == b"CURVE" and self._keys is not None:
+            self._failures += 1
+            if self._failures >= self._ENOUGH:
+                self._reason = (
+                    f"{self._address}: {self._keys.file} is the key to another stream, or this one has new keys;\n"
+                    f"on its machine, {COMMAND} add NAME makes a key for this one"
+                )
 
 
 def mechanism(address: str, timeout_s: float = 2.0) -> bytes | None:
