@@ -41,7 +41,12 @@ def window(page: str, **settings: Any) -> Any:
 
     address = page.replace("http://", "ws://").partition("?")[0]
     return connect(
-        address, subprotocols=[f"viser-v{viser.__version__}"], max_size=None, compression=None, **settings
+        address,
+        subprotocols=[f"viser-v{viser.__version__}"],
+        max_size=None,
+        compression=None,
+        close_timeout=1,
+        **settings,
     )
 
 

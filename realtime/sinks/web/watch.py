@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ TURN_S = 0.05
 EARLY = (
     0.9  # of the interval between figures: a stream of just that rate comes a little early half of the time
 )
+FAREWELL_S = 0.4
 UNWATCHED_S = 1.0  # a window that is loaded anew finds the stream still open
 
 
@@ -73,7 +75,10 @@ class Watch:
         self._recording.stop()
         if self._stream is not None:
             self._stream.close()
-        self._server.stop()
+        # It says goodbye to every window, and would wait seconds for one that does not answer.
+        farewell = threading.Thread(target=self._server.stop, name="farewell", daemon=True)
+        farewell.start()
+        farewell.join(FAREWELL_S)
 
     def _feed(self, stream: LiveStream) -> None:
         until_due_s = self._due_s - time.monotonic()
