@@ -31,7 +31,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "no shape losses": ("--loss", "shape=0", "--loss", "shape_prior=0", "--loss", "betas=0"),
     "no velocity": ("--loss", "velocity=0"),
     "no acceleration": ("--loss", "acceleration=0"),
-    "no lag": ("--loss", "lag=0"),
+    "no lag allowed": ("--loss", "lag=12", "--loss", "acceleration=66"),
     "no dynamics": ("--loss", "dynamics=0"),
     "no hallucinator": ("--loss", "hallucination=0", "--loss", "hallucinated=0"),
     "noise alone": NOISE_ONLY,
