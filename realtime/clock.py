@@ -1,7 +1,8 @@
 """Whose clock a stamp was taken on.
 
 Stamps are CLOCK_MONOTONIC nanoseconds: they can be compared between programs of one host and one boot, and
-with nothing else. Each message names its clock; an age is only ever computed where that clock is ours.
+with nothing else. Each message names its clock; an age is computed where that clock is ours, or its offset from ours
+was measured (realtime/bus/remote_clock.py).
 """
 
 from __future__ import annotations

@@ -177,6 +177,17 @@ def fold(rotations: np.ndarray, bones: Collection[str]) -> np.ndarray:
     return folded
 
 
+def fold_offsets(offsets: np.ndarray, bones: Collection[str]) -> np.ndarray:
+    """The offsets (22, 3) that go with `fold`: what hung on a torso bone that is not there hangs on what carried it."""
+    folded = offsets.copy()
+    for name in _FOLDED_UP:
+        if name not in bones:
+            bone = BONES.index(name)
+            folded[[child for child, parent in enumerate(PARENTS) if parent == bone]] += folded[bone]
+            folded[bone] = 0.0
+    return folded
+
+
 def _ideal_directions(directions: np.ndarray) -> np.ndarray:
     """(12, 3) unit vectors, of LIMBS: legs down, arms to the side, feet ahead and as steep as they are."""
     ideal = np.zeros_like(directions)

@@ -174,10 +174,10 @@ class Recorder:
         with file:
             try:
                 self.made = _write(read_rows(file), self.path)
-            except (OSError, RecordError, HmmrLiveError) as error:
-                reason, first = (
-                    (error.strerror, "make room, then") if isinstance(error, OSError) else (error, "again")
-                )
+            except (OSError, MemoryError, RecordError, HmmrLiveError) as error:
+                reason, first = str(error) or "out of memory", "again"
+                if isinstance(error, OSError):
+                    reason, first = str(error.strerror), "make room, then"
                 self._fail(
                     f"{self.path} could not be written ({reason}); its {self.rows_written} frames are in "
                     f"{part}\n{first}: python -m realtime.record {part}"

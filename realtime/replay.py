@@ -32,6 +32,7 @@ from realtime.config import BusConfig
 from realtime.errors import ConfigError
 from realtime.files import kind_of
 from realtime.files.mcap_file import CLIP, BusRecording, topic_of
+from realtime.key_files import COMMAND
 from realtime.message_types import STATUS_GROUPS
 from realtime.messages import TOPICS, MessageError, StatusMessage, decode
 from realtime.record_file import RecordError
@@ -153,7 +154,8 @@ class Replay:
         """The recorded status, but for what is of now: who listens, and that this is a replay."""
         name, recorded = f"replay of {self._recording.path.name}", self._recorded_status
         groups = {} if recorded is None else {group: getattr(recorded, group) for group in STATUS_GROUPS}
-        groups.pop("subscribers", None)
+        for of_now in ("subscribers", "bus"):
+            groups.pop(of_now, None)
         camera = {"state": "live", **groups.get("camera", {}), "name": name}
         if self._ended:
             camera["state"] = "ended"
@@ -190,6 +192,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("recording", type=Path, metavar="X.mcap")
     parser.add_argument("--bus", default=DEFAULT_ADDRESS, metavar="ADDRESS", help="default %(default)s")
+    parser.add_argument(
+        "--keys",
+        default="",
+        metavar="FOLDER",
+        help=f"of the stream's keys ({COMMAND} makes them), as bus.keys",
+    )
     pace = parser.add_mutually_exclusive_group()
     pace.add_argument("--speed", type=_speed, default=1.0, metavar="S", help="2 is twice as fast; default 1")
     pace.add_argument("--step", action="store_true", help="one pose for each Enter")
@@ -199,14 +207,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     path: Path = flags.recording
     if kind_of(path) in (".npz", ".amass.npz"):
         raise ConfigError(f"{path}: first make an .mcap of it: python -m realtime.convert {path} X.mcap")
-    with Publisher(flags.bus, BusConfig()) as publisher:
+    with Publisher(flags.bus, BusConfig(keys=flags.keys)) as publisher:
         replay = Replay(path, publisher, flags.speed, _enters() if flags.step else None)
         print(f"replay of {path}: {replay.poses} poses, on {publisher.address}", flush=True)
         while flags.wait and not publisher.wants("pose"):
             publisher.poll()
             time.sleep(TURN_S)
-        while replay.play() and flags.loop:
-            pass
+        sent = -1
+        # A round in which every pose was damaged is the last.
+        while replay.sent > sent:
+            sent = replay.sent
+            if not replay.play() or not flags.loop:
+                break
         replay.finish()
     damaged = f"; {replay.damaged} damaged messages were left out" if replay.damaged else ""
     cut = (

@@ -2,6 +2,7 @@
 
 import io
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from mcap.stream_reader import StreamReader
 from mcap.writer import CompressionType, Writer
 from takes import bus_messages, take, write_bus
 
+from realtime.files import mcap_file
 from realtime.files.mcap_file import CLIP, BusRecording, BusWriter, recover_bus, topic_of
 from realtime.files.rows_file import read_file
 from realtime.messages import MessageError, decode, encode_image
@@ -120,6 +122,29 @@ def test_packed_anew_by_another_tool_it_still_reads(tmp_path, compression):
     path.write_bytes(content)
     left = list(BusRecording(path))
     assert 0 < len(left) < len(MESSAGES) and set(left) < set(MESSAGES)  # without the damaged chunk
+
+
+@pytest.mark.parametrize("compression", [CompressionType.ZSTD, CompressionType.LZ4])
+def test_a_chunk_that_unpacks_to_more_than_it_claims_is_left_out(tmp_path, monkeypatch, compression):
+    """30 MB of zeros in some kilobytes, said to be a thousand bytes."""
+    monkeypatch.setattr(mcap_file, "MAX_RECORD_BYTES", 1 << 20)
+    path = tmp_path / "bomb.mcap"
+    with path.open("wb") as file:
+        writer = Writer(file, chunk_size=1 << 30, compression=compression)
+        writer.start("another tool")
+        pose = writer.register_channel("/hmmr/pose", "x", 0)
+        for i in range(10):
+            writer.add_message(pose, i, bytes(3 << 20), i)
+        writer.finish()
+    with path.open("rb") as file:
+        claimed = make_reader(file).get_summary().chunk_indexes[0].uncompressed_size
+    content = path.read_bytes()
+    assert len(content) < 1 << 20 and claimed > 30 << 20
+    path.write_bytes(content.replace(claimed.to_bytes(8, "little"), (1000).to_bytes(8, "little")))
+    tracemalloc.start()
+    assert list(BusRecording(path)) == []
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
 
 
 def test_what_is_no_recording_is_refused_in_one_line(tmp_path):

@@ -22,6 +22,7 @@ from realtime.humanoid import (
     body_skeleton,
     bone_positions,
     fold,
+    fold_offsets,
     rest_joints_of,
     skeleton_of,
 )
@@ -214,3 +215,18 @@ def test_opposite_directions_have_a_turn():
     rest[[18, 20, 22], 0] = rest[16, 0] - np.array([0.3, 0.5, 0.6])
     rest[[18, 20, 22], 1:] = rest[16, 1:]
     assert limb_error_deg(rest, poses(1)[0]) < 0.1
+
+
+def test_without_an_upper_chest_neck_and_shoulders_stay_where_they_are():
+    skeleton = body_skeleton(load_body(None), np.zeros(10, np.float32))
+    bones = {*BONES} - {"UpperChest"}
+    folded = fold_offsets(skeleton.offsets, bones)
+    chest, gone = BONES.index("Chest"), BONES.index("UpperChest")
+    rest = np.tile(np.eye(3), (len(BONES), 1, 1))
+    as_before, now = bone_positions(rest, skeleton.offsets), bone_positions(rest, folded)
+    kept = [bone for bone in range(len(BONES)) if bone != gone]
+    np.testing.assert_allclose(now[kept], as_before[kept], atol=1e-12)
+    np.testing.assert_array_equal(
+        now[gone], now[chest]
+    )  # so it may as well hang on the Chest, as in the avatar
+    np.testing.assert_array_equal(fold_offsets(skeleton.offsets, BONES), skeleton.offsets)

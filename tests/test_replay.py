@@ -35,6 +35,7 @@ class Heard:
     def __init__(self):
         self.data, self.at_ns = [], []
         self.subscribers = {"pose": 0}
+        self.keys, self.refused = None, 0
 
     def publish(self, data):
         self.data.append(data)

@@ -65,6 +65,10 @@ def test_bones_keep_their_lengths_while_a_person_is_followed():
     assert one.read(shaped(-1.0, person=2, state="held")).skeleton is settled
     other = one.read(shaped(-1.0, person=2)).skeleton
     assert other is not settled and not np.array_equal(other.offsets, settled.offsets)
+    # Started anew, the stream counts its people from 1 again: this is another one.
+    late = one.read(shaped(2.0, person=2, seq=900)).skeleton
+    assert late is other
+    assert one.read(shaped(2.0, person=2, seq=3)).skeleton is not other
 
 
 def test_a_tilted_camera_is_levelled():

@@ -63,6 +63,7 @@ class Refusal:
         zmq.EVENT_HANDSHAKE_FAILED_AUTH
         | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
         | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+        | zmq.EVENT_HANDSHAKE_SUCCEEDED
     )
     _ENOUGH = 3  # a stream that ends, or begins, just then may fail one
 
@@ -78,26 +79,30 @@ class Refusal:
         self.events.connect("inproc://refusal")
 
     def __str__(self) -> str:
-        """What was wrong and what to do; empty while nothing was."""
+        """What was wrong and what to do; empty while nothing was.
+
+        Failures may have waited here for long, behind a forwarder whose stream was down, say: only what came after the
+        last success counts, and of all that waited it is asked once why.
+        """
+        failed = None
         while not self._reason:
             try:
                 event = int(parse_monitor_message(self.events.recv_multipart(zmq.NOBLOCK))["event"])
             except zmq.Again:
                 break
-            if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH and self._keys is not None:
-                self._reason = (
-                    f"{self._address}: the stream refuses the key {self._keys.file};\n"
-                    f"on its machine, {COMMAND} list shows who may receive, {COMMAND} add NAME makes a new key"
-                )
-            elif self._looking is None or not self._looking.is_alive():
-                # Who closes first is chance, and only one of the two ends learns why: so look what the other one says.
-                self._looking = threading.Thread(target=self._look, daemon=True)
-                self._looking.start()
+            failed = event
+            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                failed, self._failures = None, 0
+        if failed == zmq.EVENT_HANDSHAKE_FAILED_AUTH and self._keys is not None:
+            self._reason = (
+                f"{self._address}: the stream refuses the key {self._keys.file};\n"
+                f"on its machine, {COMMAND} list shows who may receive, {COMMAND} add NAME makes a new key"
+            )
+        elif failed is not None and (self._looking is None or not self._looking.is_alive()):
+            # Who closes first is chance, and only one of the two ends learns why: so look what the other one says.
+            self._looking = threading.Thread(target=self._look, daemon=True)
+            self._looking.start()
         return self._reason
-
-    def forgive(self) -> None:
-        """A message came: what failed before was no refusal."""
-        self._failures = 0
 
     def _look(self) -> None:
         theirs = mechanism(self._address)

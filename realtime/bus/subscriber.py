@@ -172,8 +172,6 @@ class Subscriber:
                 continue
             if self._is_new(parts[0].partition(b" ")[0].decode(), message):
                 self.received += 1
-                if self._refusal is not None:
-                    self._refusal.forgive()
                 if not message.is_local():
                     if self._remote_clock is None:
                         self._remote_clock = RemoteClock(self.address, self._keys)

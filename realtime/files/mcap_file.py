@@ -12,16 +12,18 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
+from lz4.frame import LZ4FrameDecompressor
 from mcap.data_stream import ReadDataStream
 from mcap.exceptions import McapError, UnsupportedCompressionError
 from mcap.opcode import Opcode
 from mcap.records import Chunk, Message, Metadata
 from mcap.stream_reader import breakup_chunk
 from mcap.writer import MCAP0_MAGIC, CompressionType, IndexType, Writer
-from zstandard import ZstdError
+from zstandard import ZstdDecompressor, ZstdError
 
 from realtime.files.whole import write_whole
 from realtime.messages import TOPICS
@@ -156,8 +158,8 @@ def _messages(opcode: int, content: bytes, path: Path) -> Iterator[bytes]:
         yield content[_MESSAGE.size :]
     elif opcode == Opcode.CHUNK:  # packed by another tool
         try:
-            chunk = Chunk.read(ReadDataStream(io.BytesIO(content)))
-            if chunk.uncompressed_size > MAX_RECORD_BYTES:
+            chunk = _unpacked(Chunk.read(ReadDataStream(io.BytesIO(content))))
+            if len(chunk.data) > MAX_RECORD_BYTES:
                 return
             records = breakup_chunk(chunk, validate_crc=True)
         except UnsupportedCompressionError as error:
@@ -167,6 +169,17 @@ def _messages(opcode: int, content: bytes, path: Path) -> Iterator[bytes]:
         for record in records:
             if isinstance(record, Message) and len(record.data) <= MAX_MESSAGE_BYTES:
                 yield record.data
+
+
+def _unpacked(chunk: Chunk) -> Chunk:
+    """Its data as they were, but no more than a byte over MAX_RECORD_BYTES of them, whatever the chunk claims."""
+    if chunk.compression == "zstd":
+        data = ZstdDecompressor().stream_reader(chunk.data).read(MAX_RECORD_BYTES + 1)
+    elif chunk.compression == "lz4":
+        data = LZ4FrameDecompressor().decompress(chunk.data, max_length=MAX_RECORD_BYTES + 1)
+    else:
+        return chunk
+    return replace(chunk, compression="", data=data)
 
 
 def _metadata(content: bytes) -> dict[str, str] | None:

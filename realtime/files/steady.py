@@ -21,6 +21,7 @@ LEAST_FPS = 30  # Meshcapade's add-on refuses less than its target, by default 3
 MOST_FPS = 240
 LONGEST_BRIDGE_S = 0.5
 LONGEST_S = 24 * 3600  # a stamp that is wrong must not ask for a petabyte
+MOST_INSTANTS = 1_000_000  # nine hours at 30 a second, and as many gigabytes
 FLOOR_PERCENTILE = 10  # of the lowest points: one wrong frame does not sink it
 
 
@@ -51,6 +52,10 @@ def steady(recording: Rows, body: Body, on_floor: bool = True) -> Steady:
     if t_s[-1] > LONGEST_S:
         raise RecordError(f"its stamps span {t_s[-1] / 3600:.0f} hours: it is damaged, or not one recording")
     fps = steady_fps(t_s, float(recording.header["nominal_fps"]))
+    if t_s[-1] * fps > MOST_INSTANTS:
+        raise RecordError(
+            f"its stamps make {t_s[-1] / 3600:.1f} hours at {fps} per second: more than fits into memory"
+        )
     pose = to_world(rows["theta"], rows["trans"], R_world_cam(recording))
     instants_s = np.arange(int(np.floor(t_s[-1] * fps + 1e-3)) + 1) / fps
     before, share = _between(t_s, instants_s)

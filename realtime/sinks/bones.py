@@ -40,9 +40,13 @@ class BoneReader:
         self.neutral = body_skeleton(body, np.zeros(10, np.float32))
         self._skeleton = self.neutral
         self._measured: tuple[str, int, bool] | None = None
+        self._seq = 0
 
     def read(self, message: PoseMessage) -> BonePose:
         """Always finite, whatever a valid message says."""
+        if message.seq < self._seq:  # the stream was started anew, and counts its people anew
+            self._measured = None
+        self._seq = message.seq
         if message.state in ("warming", "tracking"):
             key = (message.body, message.person, message.state == "tracking")
             if self._measured is None or key[:2] != self._measured[:2] or key[2] > self._measured[2]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from realtime.coordinates import UNITY
 from realtime.floor import Floor
-from realtime.humanoid import BONES, Skeleton, fold
+from realtime.humanoid import BONES, Skeleton, fold, fold_offsets
 from realtime.messages import PoseMessage
 from realtime.sinks.bones import BonePose
 from realtime.vrm import Avatar
@@ -54,6 +54,7 @@ class Stage:
         self._has_floor, self._from_start, self._on_root = floor, start, on_root
         self._floor = Floor()
         self._person: int | None = None
+        self._seq = 0
         self._origin = np.zeros(2)  # x, z in the world
         self._skeleton = neutral
         self._quaternions = _REST
@@ -73,6 +74,9 @@ class Stage:
 
     def see(self, now_s: float, message: PoseMessage, pose: BonePose) -> None:
         """Take in a message. Who is out of sight for a moment is held on; nothing is taken from a lost one."""
+        if message.seq < self._seq:  # the stream was started anew, and counts its people anew
+            self._person = None
+        self._seq = message.seq
         if message.state == "held" and message.person == self._person:
             self._seen_s = now_s
         if message.state not in ("tracking", "warming"):
@@ -96,7 +100,7 @@ class Stage:
             if self._has_floor:
                 hips = hips.copy()
                 hips[1] += (1.0 - share) * (self._hips_m() - hips[1])
-        offsets = self._avatar.offsets if self._avatar else self._skeleton.offsets
+        offsets = self._avatar.offsets if self._avatar else fold_offsets(self._skeleton.offsets, self._bones)
         positions = UNITY.points(offsets)
         root = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
         if self._on_root:
