@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgpack
 import numpy as np
@@ -22,7 +23,7 @@ from realtime.coordinates import BLENDER, to_world
 from realtime.messages import decode, encode_pose
 
 sys.path.insert(0, str(ROOT / "clients/blender"))
-from hmmr_live import axes, body_file, message, smallpack  # noqa: E402  (the add-on's folder, as Blender has it)
+from hmmr_live import axes, body_file, message, receiver, smallpack  # noqa: E402  (the add-on's folder, as Blender has it)
 
 GOLDEN = (ROOT / "tests/golden/pose_v1.bin").read_bytes()
 VALUES = st.recursive(
@@ -140,6 +141,21 @@ def test_the_age_is_told_on_this_machine_only():
     age_ms = message.age_ms(pose)
     assert message.clock_id() == clock_id() and age_ms is not None and 0 <= age_ms < 60_000
     assert message.age_ms(message.decode(GOLDEN)) is None
+
+
+def test_arrivals_are_forgotten_also_where_nobody_asks_for_them(monkeypatch: pytest.MonkeyPatch):
+    times = iter(np.arange(20_000) / 60)  # 60 poses a second; each call of the clock is later
+    shape = body()
+    poses = iter([message.decode(encode_pose(bus_pose(seq, one=shape))) for seq in range(300)])
+    monkeypatch.setattr(receiver, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    one = receiver.Receiver("tcp://127.0.0.1:1")
+    try:
+        monkeypatch.setattr(one, "_take", lambda socket: next(poses))
+        for _ in range(300):
+            one.newest()
+        assert one.received == 300 and len(one._arrivals) <= 60
+    finally:
+        one.close()
 
 
 def test_axes_are_those_of_the_coordinates_module():

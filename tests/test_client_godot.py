@@ -55,6 +55,7 @@ def test_a_stream_moves_the_skeleton(tmp_path: Path) -> None:
     got = json.loads(result.read_text())
     print({key: value for key, value in got.items() if key != "joints"})
     assert got["received"] >= 0.99 * FRAMES and got["visible"]
+    assert got["remembered_ms"] <= 1000  # no more than fps is told by, however seldom it is asked for
     assert got["refused"] == 4 and "axes=godot" in got["last_error"]
     assert float(got["elbow_worst_rad"]) < 1e-3
     # Where the limbs are, against our own kinematics: its bones are the free body's to the millimetre. Its feet point

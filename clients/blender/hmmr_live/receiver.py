@@ -58,6 +58,7 @@ class Receiver:
         self.pose = pose
         self.received += 1
         self._arrivals.append((time.monotonic(), age_ms(pose)))
+        self._forget()  # here too: nobody may ever ask for fps or latency_ms
         return pose
 
     def start_every(self) -> None:
