@@ -27,9 +27,7 @@ class LossWeights:
     shape: float = 0.5  # HMMR's constant shape: (β_t − β_{t+1})²
     velocity: float = 48.0  # of the points, metres per 1/30 s: keeps the stream from dragging behind …
     acceleration: float = 42.0  # … metres per (1/30 s)²: and from trembling
-    lag: float = (
-        0.0  # the mean delay, 1/30 s: what is steadied comes late; that it does not costs more (docs)
-    )
+    lag: float = 0.0  # the mean delay, 1/30 s: what is steadied comes late; that it does not costs more (docs)
     # fΔt, Δt in ±200 ms
     ahead_points: float = 16.0  # 3-D at t + Δt, metres
     ahead_change: float = 48.0  # 3-D at t + Δt less that at t, metres: the foretold motion alone
