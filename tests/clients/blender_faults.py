@@ -55,6 +55,9 @@ refused(ops.connect, "pyzmq is missing")
 receiver.zmq = zmq_here
 settings().address = "127.0.0.1"
 refused(ops.connect, "127.0.0.1: cannot connect", "expected tcp://")
+settings().address, settings().keys = address, str(FOLDER / "absent.key")
+refused(ops.connect, "absent.key", "cannot be read", "realtime.keys add NAME")
+settings().keys = ""
 assert session.current is None and not bpy.data.armatures, "a refused connection leaves something behind"
 for operator in (ops.disconnect, ops.record_start, ops.record_stop, ops.to_floor, ops.update):
     refused(operator, "poll() failed")
