@@ -118,3 +118,12 @@ def test_wrong_arguments_are_said(arguments: list[str], words: str) -> None:
     said, complained = process.communicate(timeout=200)
     assert process.returncode == 2 and words in complained and "usage: node receive.js" in complained
     assert "    at " not in complained  # no trace of the stack
+
+
+def test_without_its_packages_one_line_says_so(tmp_path: Path) -> None:
+    for name in ("package.json", "receive.js", "pose.js", "keys.js"):
+        shutil.copy(CLIENT / name, tmp_path)
+    command = [str(FOUND), "receive.js"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert "'zeromq'" in done.stderr and "run npm install" in done.stderr

@@ -5,12 +5,21 @@
 // --json prints each pose as a line of JSON in place of one line a second.
 
 import { parseArgs } from "node:util";
-import { Subscriber } from "zeromq";
 import { loadKeys } from "./keys.js";
-import { TOPIC, ageMs, decodePose } from "./pose.js";
 
 const NOTHING_YET_MS = 5000; // after as long without a pose it is said what may be wrong
 const EVERY_HWM = 100_000; // how far an --every reader may fall behind: half an hour of poses
+
+// Not by static imports, whose failure no program can put into words.
+async function packages() {
+  try {
+    return { ...(await import("zeromq")), ...(await import("./pose.js")) };
+  } catch (error) {
+    if (error.code !== "ERR_MODULE_NOT_FOUND") throw error;
+    console.error(`${error.message.split(" imported from")[0]}: run npm install in the folder of receive.js first`);
+    return process.exit(2);
+  }
+}
 
 function usage(problem) {
   console.error(`${problem}\nusage: node receive.js [tcp://127.0.0.1:5555] [--keys FILE] [--every] [--frames N] [--json]`);
@@ -33,6 +42,7 @@ function readArguments() {
 }
 
 const { address, every, frames, json, keys } = readArguments();
+const { Subscriber, TOPIC, ageMs, decodePose } = await packages();
 const curve = keys && { curveServerKey: keys.server, curvePublicKey: keys.public, curveSecretKey: keys.secret };
 let subscriber;
 try {
