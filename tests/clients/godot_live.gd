@@ -41,6 +41,15 @@ func _elbow_here() -> float:
 	return 2.0 * atan2(Vector3(turn.x, turn.y, turn.z).length(), abs(turn.w))
 
 
+# Of the box that a bone is seen by: r, g, b.
+func _colour(bone: String) -> Array:
+	for child in person.get_children():
+		if child is BoneAttachment and child.bone_name == bone:
+			var colour: Color = child.get_child(0).mesh.material.albedo_color
+			return [colour.r, colour.g, colour.b]
+	return []
+
+
 func _idle(_delta: float) -> bool:
 	var now := OS.get_ticks_msec()
 	var last := int(OS.get_environment("HMMR_FRAMES")) - 1
@@ -59,7 +68,8 @@ func _end() -> void:
 	file.open(OS.get_environment("HMMR_RESULT"), File.WRITE)
 	file.store_string(to_json({
 		"received": receiver.received, "refused": receiver.refused, "last_error": receiver.last_error,
-		"shown": shown.size(), "remembered_ms": longest_ms, "elbow_worst_rad": "%.9f" % worst_rad, "joints": joints, "visible": person.visible,
+		"shown": shown.size(), "remembered_ms": longest_ms,
+		"colours": {"left": _colour("LeftHand"), "right": _colour("RightHand")}, "elbow_worst_rad": "%.9f" % worst_rad, "joints": joints, "visible": person.visible,
 		"frame": receiver.newest.get("frame", -1), "latency_ms": receiver.newest.get("latency_ms", -1),
 		"godot": Engine.get_version_info().string,
 	}))
