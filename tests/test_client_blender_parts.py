@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgpack
 import numpy as np
@@ -12,17 +13,19 @@ import pytest
 from client_streams import body, bus_pose
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from programs import ROOT, environment
+from programs import ROOT, environment, until
 from scipy.spatial.transform import Rotation
 
-from realtime import coordinates
+from realtime import coordinates, key_files
 from realtime.body.skeleton import JOINT_NAMES, PARENTS
+from realtime.bus.publisher import Publisher
 from realtime.clock import clock_id
+from realtime.config import BusConfig
 from realtime.coordinates import BLENDER, to_world
 from realtime.messages import decode, encode_pose
 
 sys.path.insert(0, str(ROOT / "clients/blender"))
-from hmmr_live import axes, body_file, message, smallpack  # noqa: E402  (the add-on's folder, as Blender has it)
+from hmmr_live import axes, body_file, keys, message, receiver, smallpack  # noqa: E402  (the add-on's folder, as Blender has it)
 
 GOLDEN = (ROOT / "tests/golden/pose_v1.bin").read_bytes()
 VALUES = st.recursive(
@@ -140,6 +143,74 @@ def test_the_age_is_told_on_this_machine_only():
     age_ms = message.age_ms(pose)
     assert message.clock_id() == clock_id() and age_ms is not None and 0 <= age_ms < 60_000
     assert message.age_ms(message.decode(GOLDEN)) is None
+
+
+def test_arrivals_are_forgotten_also_where_nobody_asks_for_them(monkeypatch: pytest.MonkeyPatch):
+    times = iter(np.arange(20_000) / 60)  # 60 poses a second; each call of the clock is later
+    shape = body()
+    poses = iter([message.decode(encode_pose(bus_pose(seq, one=shape))) for seq in range(300)])
+    monkeypatch.setattr(receiver, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    one = receiver.Receiver("tcp://127.0.0.1:1")
+    try:
+        monkeypatch.setattr(one, "_take", lambda socket: next(poses))
+        for _ in range(300):
+            one.newest()
+        assert one.received == 300 and len(one._arrivals) <= 60
+    finally:
+        one.close()
+
+
+@pytest.mark.parametrize("how", ["setting", "environment"])
+def test_a_stream_with_keys_is_received(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str):
+    key_files.make_server(tmp_path)
+    key_files.make_client(tmp_path, "local")  # without it no stream starts
+    laptop = str(key_files.make_client(tmp_path, "laptop"))
+    monkeypatch.delenv(keys.ENVIRONMENT, raising=False)
+    with Publisher("tcp://127.0.0.1:0", BusConfig(keys=str(tmp_path))) as publisher:
+        stranger = receiver.Receiver(publisher.address)
+        if how == "environment":
+            monkeypatch.setenv(keys.ENVIRONMENT, laptop)
+        one = receiver.Receiver(publisher.address, laptop if how == "setting" else "")
+        one.start_every()
+        messages = iter(range(100_000))
+        shape = body()
+
+        def received() -> bool:
+            publisher.poll()
+            publisher.publish(encode_pose(bus_pose(next(messages), one=shape)))
+            return (one.newest() is not None or one.pose is not None) and bool(one.every())
+
+        try:
+            assert until(received, 60)
+            assert stranger.newest() is None and stranger.bad == 0
+            assert publisher.subscribers["pose"] == 2
+        finally:
+            one.close()
+            stranger.close()
+
+
+def test_what_is_no_key_file_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv(keys.ENVIRONMENT, raising=False)
+    assert keys.load_keys("") is None
+    key_files.make_server(tmp_path)
+    local = key_files.make_client(tmp_path, "local")
+    theirs = key_files.load_client(local)
+    for path in (local, tmp_path):  # a folder's own key, too
+        ours = keys.load_keys(str(path))
+        assert ours is not None
+        assert (ours.server, ours.public, ours.secret) == (theirs.server, theirs.public, theirs.secret)
+    (tmp_path / "bytes.key").write_bytes(b"\xff\xfe")
+    (tmp_path / "short.key").write_text(local.read_text()[:-2])
+    (tmp_path / "large.key").write_text(local.read_text().replace(theirs.public.decode(), "#" * 40))
+    for name, words in (
+        ("absent.key", "cannot be read"),
+        ("bytes.key", "not a key file"),
+        ("short.key", "secret: no key"),
+        ("large.key", "public: no key"),  # letters of Z85, but no 32 bits
+        ("server.key", "server: no key"),
+    ):
+        with pytest.raises(receiver.ReceiverError, match=words):
+            receiver.Receiver("tcp://127.0.0.1:1", str(tmp_path / name))
 
 
 def test_axes_are_those_of_the_coordinates_module():

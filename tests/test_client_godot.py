@@ -16,6 +16,7 @@ from programs import ROOT, until
 
 from realtime.body.kinematics import forward_kinematics
 from realtime.coordinates import GODOT, UNITY
+from realtime.viewer import shading
 
 FOUND = shutil.which("godot3-server")
 pytestmark = [
@@ -55,8 +56,11 @@ def test_a_stream_moves_the_skeleton(tmp_path: Path) -> None:
     got = json.loads(result.read_text())
     print({key: value for key, value in got.items() if key != "joints"})
     assert got["received"] >= 0.99 * FRAMES and got["visible"]
+    assert got["remembered_ms"] <= 1000  # no more than fps is told by, however seldom it is asked for
     assert got["refused"] == 4 and "axes=godot" in got["last_error"]
     assert float(got["elbow_worst_rad"]) < 1e-3
+    np.testing.assert_allclose(got["colours"]["left"], shading.LEFT, atol=1e-3)
+    np.testing.assert_allclose(got["colours"]["right"], shading.RIGHT, atol=1e-3)
     # Where the limbs are, against our own kinematics: its bones are the free body's to the millimetre. Its feet point
     # straight ahead at rest, as a T-pose wants it (records are turned for that); the body's, a little outward.
     pose = known_pose(int(got["frame"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from client_streams import FRAMES, body, bus_pose, elbow_rad, stream
 from programs import ROOT, until
 
+from realtime import key_files
 from realtime.bus.publisher import Publisher
 from realtime.config import BusConfig
 from realtime.messages import encode_pose
@@ -28,11 +30,13 @@ pytestmark = [
 ]
 
 
-def start(*arguments: str, lines: Path | None = None) -> subprocess.Popen[str]:
-    """lines: where stdout goes; a pipe that nobody reads while the stream runs would stop the client."""
+def start(*arguments: str, lines: Path | None = None, keys: str = "") -> subprocess.Popen[str]:
+    """lines: where stdout goes; a pipe that nobody reads while the stream runs would stop the client. keys: what
+    HMMR_LIVE_KEYS names."""
     command = [str(FOUND), str(CLIENT / "receive.js"), *arguments]
     out = subprocess.PIPE if lines is None else lines.open("w")
-    return subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, "HMMR_LIVE_KEYS": keys}
+    return subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 @pytest.mark.parametrize("how", [[], ["--every"]], ids=["newest", "every"])
@@ -69,10 +73,42 @@ def test_a_stream_arrives(how: list[str], tmp_path: Path) -> None:
         assert line["state"] == "tracking" and line["ageMs"] >= 0
 
 
+@pytest.mark.parametrize("how", ["flag", "environment"])
+def test_a_stream_with_keys_arrives(how: str, tmp_path: Path) -> None:
+    key_files.make_server(tmp_path)
+    key_files.make_client(tmp_path, "local")  # without it no stream starts
+    laptop = str(key_files.make_client(tmp_path, "laptop"))
+    one = body()
+    with Publisher("tcp://127.0.0.1:0", BusConfig(keys=str(tmp_path))) as publisher:
+        arguments = [publisher.address, "--json", "--frames", "1"]
+        stranger = start(*arguments)
+        known = start(*arguments, "--keys", laptop) if how == "flag" else start(*arguments, keys=laptop)
+        frames = iter(range(1_000_000))
+
+        def over() -> bool:
+            publisher.poll()
+            publisher.publish(encode_pose(bus_pose(next(frames), one=one)))
+            return known.poll() is not None
+
+        try:
+            assert until(over, 200)
+            said, complained = known.communicate(timeout=100)
+            assert known.returncode == 0, complained
+            assert json.loads(said)["state"] == "tracking"
+            assert stranger.poll() is None  # it waits, and hears nothing
+        finally:
+            for process in (stranger, known):
+                process.kill()
+                process.communicate(timeout=100)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["127.0.0.1"], "127.0.0.1: cannot connect"),
+        (["5555"], "expected tcp://HOST:PORT"),
+        (["--keys", "absent.key"], "keys absent.key: cannot be read"),
+        (["--keys", str(ROOT / "LICENSE")], "LICENSE: no key of a receiver, or damaged (server: no key)"),
         (["--frames", "none"], "--frames none: expected a number"),
         (["--often"], "--often"),
     ],
@@ -82,3 +118,12 @@ def test_wrong_arguments_are_said(arguments: list[str], words: str) -> None:
     said, complained = process.communicate(timeout=200)
     assert process.returncode == 2 and words in complained and "usage: node receive.js" in complained
     assert "    at " not in complained  # no trace of the stack
+
+
+def test_without_its_packages_one_line_says_so(tmp_path: Path) -> None:
+    for name in ("package.json", "receive.js", "pose.js", "keys.js"):
+        shutil.copy(CLIENT / name, tmp_path)
+    command = [str(FOUND), "receive.js"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert "'zeromq'" in done.stderr and "run npm install" in done.stderr

@@ -3,6 +3,7 @@ and driven under mono by records as the stream sends them."""
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import socket
 import struct
@@ -90,6 +91,11 @@ def test_a_stream_moves_an_avatar(check: list[str]) -> None:
             sender.connect(("127.0.0.1", port))
             for garbage in (b"", b"HMRL", bytes(404), bytes(2000), record(0, GODOT)):
                 sender.send(garbage)
+            # A stream that is over, of a person 1 somewhere else: the next one's is another person 1.
+            pose = known_pose(FRAMES + 99)
+            pose = dataclasses.replace(pose, trans=pose.trans + 1.0)
+            sender.send(record(FRAMES + 99, UNITY, pose=pose))
+            assert process.stdout.readline() == "shown\n"
             stream(lambda frame: sender.send(record(frame, UNITY)))
         text, _ = process.communicate(timeout=250)
     finally:

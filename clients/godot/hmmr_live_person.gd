@@ -32,8 +32,8 @@ const ENDS := {
 	0: Vector3(0, 0.08, 0), 9: Vector3(0, 0.19, -0.04), 11: Vector3(0, 0.2, 0),
 	18: Vector3(-0.16, 0, 0), 19: Vector3(0.16, 0, 0), 20: Vector3(0, 0, -0.06), 21: Vector3(0, 0, -0.06),
 }
-const LEFT := Color(0.9, 0.5, 0.2)
-const RIGHT := Color(0.2, 0.55, 0.9)
+const LEFT := Color(0.25, 0.62, 0.95)  # both as in hmmr-live's own viewer
+const RIGHT := Color(0.98, 0.6, 0.22)
 const MIDDLE := Color(0.75, 0.75, 0.75)
 const SOLE := 0.03  # the toes' joint stands so high, metres
 

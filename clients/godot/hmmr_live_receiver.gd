@@ -44,6 +44,7 @@ func _process(_delta: float) -> void:
 			continue
 		received += 1
 		_arrivals.append(OS.get_ticks_msec())
+		_forget()  # here too: nobody may ever ask for fps
 		decoded["latency_ms"] = _latency_ms(decoded)
 		var age: int = newest.get("t_publish_ns", 0) - decoded.t_publish_ns
 		if age <= 0 or age > REORDERED_NS:
@@ -55,9 +56,7 @@ func _process(_delta: float) -> void:
 
 # Records in the last second.
 func fps() -> int:
-	var oldest := OS.get_ticks_msec() - 1000
-	while not _arrivals.empty() and _arrivals[0] < oldest:
-		_arrivals.pop_front()
+	_forget()
 	return _arrivals.size()
 
 
@@ -106,6 +105,12 @@ func _latency_ms(record: Dictionary) -> float:
 	var way_us: float = OS.get_ticks_usec() - record.t_publish_ns / 1000.0
 	_fastest_us = min(_fastest_us, way_us)
 	return (record.t_publish_ns - record.t_capture_ns) / 1e6 + (way_us - _fastest_us) / 1e3
+
+
+func _forget() -> void:
+	var oldest := OS.get_ticks_msec() - 1000
+	while not _arrivals.empty() and _arrivals[0] < oldest:
+		_arrivals.pop_front()
 
 
 func _refuse(reason: String) -> Dictionary:

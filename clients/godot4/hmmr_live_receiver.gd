@@ -33,6 +33,7 @@ var _bones: PackedInt32Array = []  # -1 where the avatar has none
 var _rest: Array[Quaternion] = []  # of each bone at rest, against the skeleton
 var _turned: Array[Quaternion] = []
 var _newest_ns := 0
+var _newest_seq := 0
 var _person := 0
 var _first_seen := Vector3.ZERO
 
@@ -65,6 +66,10 @@ func _process(_delta: float) -> void:
 		var published_ns := packet.decode_s64(24)
 		if published_ns >= _newest_ns or _newest_ns - published_ns > REORDERED_NS:
 			_newest_ns = published_ns
+			var seq := packet.decode_u32(8)
+			if seq < _newest_seq:
+				_person = 0  # the stream was started anew, and counts its persons from 1 again
+			_newest_seq = seq
 			newest = packet
 	if not newest.is_empty():
 		_apply(newest)

@@ -40,6 +40,7 @@ public sealed class HmmrLiveReceiver : MonoBehaviour
     readonly object _lock = new object();
     HmmrLiveRecord _newest = new HmmrLiveRecord(); // under _lock
     bool _fresh; // under _lock
+    bool _startedAnew; // under _lock: the stream, since the last Apply
     Socket _socket;
     Thread _thread;
     volatile bool _ending;
@@ -126,6 +127,7 @@ public sealed class HmmrLiveReceiver : MonoBehaviour
                 bool overtaken = record.tPublishNs < _newest.tPublishNs
                     && _newest.tPublishNs - record.tPublishNs < ReorderedNs;
                 if (overtaken) continue;
+                _startedAnew |= record.seq < _newest.seq;
                 HmmrLiveRecord spare = _newest;
                 _newest = record;
                 record = spare;
@@ -145,6 +147,8 @@ public sealed class HmmrLiveReceiver : MonoBehaviour
         lock (_lock)
         {
             if (_fresh) _shown.CopyFrom(_newest);
+            if (_startedAnew) _person = 0; // a new stream counts its persons from 1 again
+            _startedAnew = false;
             _seen |= _fresh;
             _fresh = false;
         }

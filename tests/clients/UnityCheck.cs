@@ -1,7 +1,8 @@
 // Drives clients/unity without Unity (UnityEngine.cs beside this):
 //     UnityCheck decode FILE     every field of the record in FILE, a line each; or why it is none
 //     UnityCheck receive PORT N  an avatar without UpperChest, whose bones stand askew, follows the records that come to
-//                                PORT, until frame N; then where its bones look, and how the worst elbow was
+//                                PORT, until frame N; "shown" after the first; then where its bones look, and how
+//                                the worst elbow was
 using System;
 using System.Collections.Generic;
 using System.Globalization;
@@ -65,6 +66,7 @@ public static class UnityCheck
                 double angle = 2 * Math.Atan2(Math.Sqrt(turn.x * turn.x + turn.y * turn.y + turn.z * turn.z), Math.Abs(turn.w));
                 double sent = 0.2 + 0.018 * (receiver.Record.frame % 100); // as in tests/client_streams.py
                 worst = Math.Max(worst, Math.Abs(angle - sent));
+                if (shown.Count == 1) Console.WriteLine("shown");
             }
             Thread.Sleep(2);
         }

@@ -55,9 +55,13 @@ refused(ops.connect, "pyzmq is missing")
 receiver.zmq = zmq_here
 settings().address = "127.0.0.1"
 refused(ops.connect, "127.0.0.1: cannot connect", "expected tcp://")
+settings().address, settings().keys = address, str(FOLDER / "absent.key")
+refused(ops.connect, "absent.key", "cannot be read", "realtime.keys add NAME")
+settings().keys = ""
 assert session.current is None and not bpy.data.armatures, "a refused connection leaves something behind"
-for operator in (ops.disconnect, ops.record_start, ops.record_stop, ops.to_floor, ops.update):
-    refused(operator, "poll() failed")
+for operator in (ops.disconnect, ops.record_start, ops.to_floor, ops.update):
+    refused(operator, "not connected", "hmmr_live.connect first")
+refused(ops.record_stop, "nothing is being recorded")
 
 # Bodies that are none.
 settings().address = address
@@ -74,7 +78,7 @@ settings().body_file = ""
 
 # Garbage is counted and said, and good poses still come; an armature that is deleted stops nothing.
 assert ops.connect() == DONE
-refused(ops.to_floor, "poll() failed")  # nobody seen yet
+refused(ops.to_floor, "nobody is seen")
 hear(b"pose " + b"\xc1garbage", lambda: session.current.receiver.bad > 0)
 assert "not valid msgpack" in session.current.receiver.last_error
 hear(pose, lambda: session.current.receiver.pose is not None)
@@ -85,7 +89,8 @@ assert ops.add_body() == DONE
 
 # A recording of nobody; one that ends with the connection; one whose armature goes; one that another file interrupts.
 assert ops.record_start() == DONE
-refused(ops.add_body, "poll() failed")
+refused(ops.add_body, "a recording runs")
+refused(ops.record_start, "a recording runs")
 assert ops.record_stop() == {"CANCELLED"} and not bpy.data.actions
 for end in ("disconnect", "delete", "file"):
     if session.current is None:

@@ -58,6 +58,7 @@ stream = session.current.receiver
 take_in(lambda: stream.pose is not None)
 assert stream.pose.frame == 0 and stream.pose.state == "warming"
 mean = settings.armature
+assert list(bpy.context.view_layer.objects.selected) == [mean] == [bpy.context.view_layer.objects.active]
 assert bpy.ops.hmmr_live.add_body() == DONE  # again, in the shape of who is seen
 armature = settings.armature
 body = next(child for child in armature.children if child.type == "MESH")

@@ -13,6 +13,7 @@ var person: Skeleton
 var shown := {}
 var worst_rad := 0.0
 var last_ms := 0
+var longest_ms := 0  # that the receiver remembers arrivals
 
 
 func _initialize() -> void:
@@ -28,6 +29,7 @@ func _initialize() -> void:
 func _check(record: Dictionary) -> void:
 	last_ms = OS.get_ticks_msec()
 	shown[record.frame] = true
+	longest_ms = max(longest_ms, receiver._arrivals.back() - receiver._arrivals.front())
 	worst_rad = max(worst_rad, abs(_elbow_here() - (0.2 + 0.018 * (record.frame % 100))))
 
 
@@ -37,6 +39,15 @@ func _elbow_here() -> float:
 	var lower := person.get_bone_global_pose(person.find_bone("LeftLowerArm")).basis.get_rotation_quat()
 	var turn := upper.inverse() * lower
 	return 2.0 * atan2(Vector3(turn.x, turn.y, turn.z).length(), abs(turn.w))
+
+
+# Of the box that a bone is seen by: r, g, b.
+func _colour(bone: String) -> Array:
+	for child in person.get_children():
+		if child is BoneAttachment and child.bone_name == bone:
+			var colour: Color = child.get_child(0).mesh.material.albedo_color
+			return [colour.r, colour.g, colour.b]
+	return []
 
 
 func _idle(_delta: float) -> bool:
@@ -57,7 +68,8 @@ func _end() -> void:
 	file.open(OS.get_environment("HMMR_RESULT"), File.WRITE)
 	file.store_string(to_json({
 		"received": receiver.received, "refused": receiver.refused, "last_error": receiver.last_error,
-		"shown": shown.size(), "elbow_worst_rad": "%.9f" % worst_rad, "joints": joints, "visible": person.visible,
+		"shown": shown.size(), "remembered_ms": longest_ms,
+		"colours": {"left": _colour("LeftHand"), "right": _colour("RightHand")}, "elbow_worst_rad": "%.9f" % worst_rad, "joints": joints, "visible": person.visible,
 		"frame": receiver.newest.get("frame", -1), "latency_ms": receiver.newest.get("latency_ms", -1),
 		"godot": Engine.get_version_info().string,
 	}))

@@ -15,6 +15,11 @@ class HmmrLiveSettings(bpy.types.PropertyGroup):
         description="Where the stream's bus is (run_live.py --bus)",
         default="tcp://127.0.0.1:5555",
     )
+    keys: bpy.props.StringProperty(
+        name="Keys",
+        description="Key file, where the stream wants one; empty: the one that HMMR_LIVE_KEYS names, or none",
+        subtype="FILE_PATH",
+    )
     armature: bpy.props.PointerProperty(
         name="Armature",
         description="What follows the stream: an armature with SMPL's 24 bones, in T-pose at rest",
@@ -57,6 +62,7 @@ class HMMR_LIVE_PT_panel(bpy.types.Panel):
             _draw_missing(layout)
             return
         layout.prop(settings, "address")
+        layout.prop(settings, "keys")
         if connected is None:
             layout.operator("hmmr_live.connect", icon="PLAY")
         else:
@@ -89,6 +95,7 @@ def _draw_missing(layout):
 def _draw_stream(box, stream):
     if stream.pose is None:
         box.label(text="waiting for the stream", icon="TIME")
+        box.label(text="with a key" if stream.keys is not None else "without a key: does it want one?")
     elif stream.silent:
         box.label(text="the stream is silent", icon="ERROR")
     else:

@@ -9,10 +9,20 @@ from .body_file import BodyError, load_body
 from .receiver import ReceiverError
 from .rig import add_body, is_rig
 
+NOT_CONNECTED = "not connected: hmmr_live.connect first"
+RECORDING = "a recording runs: hmmr_live.record_stop first"
+
 
 def _pose_now():
     connected = session.current
     return connected.receiver.pose if connected is not None else None
+
+
+def _may(operator, allowed: bool, otherwise: str) -> bool:
+    """For `poll`: Blender says `otherwise` where the operator is not allowed now."""
+    if not allowed:
+        operator.poll_message_set(otherwise)
+    return allowed
 
 
 def _add(scene) -> str:
@@ -52,7 +62,7 @@ class HMMR_LIVE_OT_disconnect(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return session.current is not None
+        return _may(cls, session.current is not None, NOT_CONNECTED)
 
     def execute(self, context):
         if said := session.disconnect():
@@ -68,7 +78,8 @@ class HMMR_LIVE_OT_add_body(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return session.current is None or session.current.recording is None
+        recording = session.current is not None and session.current.recording is not None
+        return _may(cls, not recording, RECORDING)
 
     def execute(self, context):
         try:
@@ -86,7 +97,9 @@ class HMMR_LIVE_OT_record_start(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return session.current is not None and session.current.recording is None
+        if session.current is None:
+            return _may(cls, False, NOT_CONNECTED)
+        return _may(cls, session.current.recording is None, RECORDING)
 
     def execute(self, context):
         armature = context.scene.hmmr_live.armature
@@ -108,7 +121,8 @@ class HMMR_LIVE_OT_record_stop(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return session.current is not None and session.current.recording is not None
+        recording = session.current is not None and session.current.recording is not None
+        return _may(cls, recording, "nothing is being recorded: hmmr_live.record_start first")
 
     def execute(self, context):
         try:
@@ -129,8 +143,12 @@ class HMMR_LIVE_OT_to_floor(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
+        if session.current is None:
+            return _may(cls, False, NOT_CONNECTED)
         pose = _pose_now()
-        return pose is not None and pose.state != "lost"
+        return _may(
+            cls, pose is not None and pose.state != "lost", "nobody is seen: wait for a pose that is not lost"
+        )
 
     def execute(self, context):
         session.put_on_floor(context.scene.hmmr_live, _pose_now())
@@ -145,7 +163,7 @@ class HMMR_LIVE_OT_update(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        return session.current is not None
+        return _may(cls, session.current is not None, NOT_CONNECTED)
 
     def execute(self, context):
         return {"FINISHED"} if session.current.update() else {"CANCELLED"}

@@ -7,6 +7,7 @@ from collections import deque
 
 import numpy as np
 
+from .keys import KeysError, load_keys
 from .message import TOPIC, MessageError, Pose, age_ms, decode
 from .smallpack import MAX_BYTES
 
@@ -17,6 +18,9 @@ except ImportError:  # Blender's own Python comes without it: the panel says how
 
 EVERY_HWM = 100_000  # how far a recording may fall behind: half an hour of poses
 RECONNECT_MS = 100
+HEARTBEAT_MS = 500  # these three as docs/wire-format.md wants them of a receiver
+HEARTBEAT_TTL_MS = 1000
+HEARTBEAT_TIMEOUT_MS = 5000
 SILENT_S = 2.0  # a stream that says nothing for so long is told as silent
 WINDOW_S = 1.0  # what rate and latency are taken over
 
@@ -28,15 +32,21 @@ class ReceiverError(RuntimeError):
 class Receiver:
     """Connected from the start; the stream may come later, end and start again. Use from one thread.
 
-    Raises ReceiverError: pyzmq is missing, or the address is malformed.
+    keys: key file where the stream wants one; "": the one that HMMR_LIVE_KEYS names, or none.
+
+    Raises ReceiverError: pyzmq is missing, the address is malformed, or the key file is none.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, keys: str = "") -> None:
         if zmq is None:
             raise ReceiverError(
                 "pyzmq is missing in Blender's Python; the panel shows the command that installs it"
             )
         self.address = address
+        try:
+            self.keys = load_keys(keys)
+        except KeysError as error:
+            raise ReceiverError(str(error)) from None
         self.received = self.bad = 0
         self.last_error = ""
         self.pose: Pose | None = None  # the newest
@@ -58,6 +68,7 @@ class Receiver:
         self.pose = pose
         self.received += 1
         self._arrivals.append((time.monotonic(), age_ms(pose)))
+        self._forget()  # here too: nobody may ever ask for fps or latency_ms
         return pose
 
     def start_every(self) -> None:
@@ -111,6 +122,17 @@ class Receiver:
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_BYTES)
         socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
+        socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+        socket.setsockopt(zmq.HEARTBEAT_TTL, HEARTBEAT_TTL_MS)
+        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+        if self.keys is not None:
+            if not zmq.has("curve"):
+                raise ReceiverError(
+                    "this pyzmq was built without CURVE, so it takes no keys; install another one"
+                )
+            socket.setsockopt(zmq.CURVE_SERVERKEY, self.keys.server)
+            socket.setsockopt(zmq.CURVE_PUBLICKEY, self.keys.public)
+            socket.setsockopt(zmq.CURVE_SECRETKEY, self.keys.secret)
         if conflate:
             socket.setsockopt(zmq.CONFLATE, 1)
         else:

@@ -17,7 +17,8 @@ _LOOSE = {10: (0, -1, 0), 11: (0, -1, 0), 15: (0, 0, 1), 22: (1, 0, 0), 23: (-1,
 
 
 def add_body(scene: bpy.types.Scene, shape: BodyShape) -> bpy.types.Object:
-    """Armature with SMPL's 24 bones at the body's rest joints, and the skinned mesh under it. Returns the armature."""
+    """Armature with SMPL's 24 bones at the body's rest joints, and the skinned mesh under it. Returns the armature,
+    selected alone."""
     view_layer = bpy.context.view_layer
     if view_layer.objects.active is not None and view_layer.objects.active.mode != "OBJECT":
         bpy.ops.object.mode_set(mode="OBJECT")
@@ -32,6 +33,9 @@ def add_body(scene: bpy.types.Scene, shape: BodyShape) -> bpy.types.Object:
     armature.show_in_front = True
     armature[SOLE] = float(shape.joints[list(FEET), 2].min() - shape.vertices[:, 2].min())
     _add_mesh(scene, armature, shape)
+    for thing in list(view_layer.objects.selected):
+        thing.select_set(False)
+    armature.select_set(True)  # as whatever is added in Blender: View Selected shows it
     return armature
 
 

@@ -25,7 +25,8 @@ class Session:
     def __init__(self, scene: bpy.types.Scene) -> None:
         """Raises ReceiverError."""
         self._scene = scene.name
-        self.receiver = Receiver(scene.hmmr_live.address.strip())
+        settings = scene.hmmr_live
+        self.receiver = Receiver(settings.address.strip(), bpy.path.abspath(settings.keys.strip()))
         self.recording: Recording | None = None
 
     @property
