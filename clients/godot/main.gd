@@ -17,7 +17,7 @@ func _ready() -> void:
 
 
 func _tell() -> void:
-	var said: String = "waiting for records on UDP port %d" % receiver.port
+	var said: String = "waiting for records on UDP port %d: is the stream running, or does another receiver have the port?" % receiver.port
 	if receiver.fps() > 0:
 		said = "%s  %d fps  latency %.1f ms" % [receiver.newest.state, receiver.fps(), receiver.newest.latency_ms]
 	if receiver.last_error != "":
