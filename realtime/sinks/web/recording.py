@@ -48,18 +48,22 @@ class BusRecording:
         self._path = _new_path(self._folder)
         try:
             check_writable_folder("record", self._path)
+            self._since_ns = time.monotonic_ns()
+            self._subscriber = Subscriber(self._address, "pose", every=True, keys=self._keys)
         except ConfigError as error:
             self.text = str(error)
             return
         self.frames = 0
-        self._since_ns = time.monotonic_ns()
-        self._subscriber = Subscriber(self._address, "pose", every=True, keys=self._keys)
         self.text = "recording: waiting for a pose"
 
     def poll(self) -> None:
-        """Take in what has come; never waits."""
+        """Take in what has come; never waits. A stream that will have us no more ends the recording."""
         while self._subscriber is not None:
-            message = self._subscriber.receive(0)
+            try:
+                message = self._subscriber.receive(0)
+            except ConfigError as error:
+                self._end(f"; it ended there: {error}", f"nothing recorded: {error}")
+                return
             if not isinstance(message, PoseMessage):
                 break
             # The publisher sends the last pose again to whoever joins: it is from before.
@@ -122,11 +126,11 @@ class BusRecording:
         self._close_subscriber()
         self.text = why
 
-    def _end(self, why: str) -> None:
+    def _end(self, why: str, nothing: str = "nothing recorded: no pose came") -> None:
         lost = self._close_subscriber()
         recorder, self._recorder = self._recorder, None
         if recorder is None:
-            self.text = "nothing recorded: no pose came"
+            self.text = nothing
             return
         recorder.close()
         if recorder.error is not None:
