@@ -13,7 +13,7 @@ from pathlib import Path
 
 from realtime import child
 from realtime.config import Config
-from realtime.sinks import sink_command
+from realtime.sinks import SINKS, sink_command
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ class Child:
     name: str
     command: Sequence[str]
     restarts: bool  # a sink is started again when it crashes; a viewer is not
+    finish_s: float = 0.0  # at the end it may take so long to make a file whole
     state: str = "waiting"  # running | closed | ended | no display | crashed … | restarting … | given up …
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
@@ -60,12 +61,13 @@ class Supervisor:
         if config.viewer_kind == "open3d":
             self.add("viewer", viewer_command(config, address), restarts=False)
         for spec in config.sinks:
-            self.add(spec.partition(":")[0], sink_command(spec, address), restarts=True)
+            name = spec.partition(":")[0]
+            self.add(name, sink_command(spec, address), restarts=True, finish_s=SINKS[name].finish_s)
 
-    def add(self, name: str, command: Sequence[str], restarts: bool) -> None:
+    def add(self, name: str, command: Sequence[str], restarts: bool, finish_s: float = 0.0) -> None:
         """One more child. Its name gets a number where it is taken."""
         taken = sum(other.name.split()[0] == name for other in self._children)
-        self._children.append(Child(f"{name} {taken + 1}" if taken else name, command, restarts))
+        self._children.append(Child(f"{name} {taken + 1}" if taken else name, command, restarts, finish_s))
 
     def start(self) -> None:
         for one in self._children:
@@ -92,7 +94,8 @@ class Supervisor:
         return {one.name: one.state for one in self._children}
 
     def stop(self) -> None:
-        """End them all, within a second: asked by the end of their standard input, then SIGTERM, then killed.
+        """End them all, within a second: asked by the end of their standard input, then SIGTERM, then killed. Who may
+        take `finish_s` gets that, and the user is told; it ends by itself (realtime/child.py) where it writes nothing.
 
         Before the publisher is closed, so that sinks get what was still on its way to them.
         """
@@ -103,8 +106,13 @@ class Supervisor:
                 _close_stdin(one.process)
         for limit_s, insist in ((TERMINATE_AFTER_S, "terminate"), (KILL_AFTER_S, "kill")):
             for one in running:
-                if one.process is not None and not _ends_by(one.process, asked_at + limit_s):
+                if one.finish_s or one.process is None:
+                    continue
+                if not _ends_by(one.process, asked_at + limit_s):
                     getattr(one.process, insist)()
+        for one in running:
+            if one.finish_s and one.process is not None:
+                _let_finish(one.name, one.process, asked_at, one.finish_s)
         for one in running:
             if one.process is not None:
                 one.process.wait()  # killed, or ended before: no longer than the system takes
@@ -181,6 +189,19 @@ def _close_stdin(process: subprocess.Popen[bytes]) -> None:
     if process.stdin is not None:
         with contextlib.suppress(OSError):
             process.stdin.close()
+
+
+def _let_finish(name: str, process: subprocess.Popen[bytes], asked_at: float, finish_s: float) -> None:
+    if _ends_by(process, asked_at + KILL_AFTER_S):
+        return
+    log.warning("%s is still making its recording whole; waiting for it, at most %.0f s", name, finish_s)
+    if not _ends_by(process, asked_at + finish_s):
+        process.kill()
+        log.warning(
+            "%s did not finish its recording: it is in a file .npz.part; python -m realtime.record X.npz.part makes it "
+            "whole",
+            name,
+        )
 
 
 def _ends_by(process: subprocess.Popen[bytes], moment: float) -> bool:

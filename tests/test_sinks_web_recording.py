@@ -120,6 +120,21 @@ def test_another_body_than_the_pages_is_refused(publisher: Publisher, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_end_of_the_live_program_waits_while_there_is_something_to_be_made_whole(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed: list[float] = []
+    monkeypatch.setattr(module, "take_longer", allowed.append)
+    recording = BusRecording(publisher.address, tmp_path, BODY)
+    started(publisher, recording)
+    assert allowed == []
+    publish(publisher, 0)
+    assert recorded(recording, 1)
+    assert allowed == [20.0]
+    recording.stop()
+    assert allowed == [20.0, 0.0]
+
+
 def test_nobody_there(tmp_path: Path) -> None:
     recording = BusRecording("tcp://127.0.0.1:9", tmp_path, BODY)
     recording.start()
@@ -156,7 +171,10 @@ def recorded_until_new_keys(folder: Path, keys: Path, frames: int) -> tuple[BusR
     key_files.make_client(new, "local")
     with Publisher(address, BusConfig(keys=str(new))) as publisher:
         assert until(lambda: publisher.poll() or recording.poll() or not recording.active, 30)
-    return recording, f"{address}: {keys / 'page.key'} is the key to another stream, or this one has new keys;"
+    return (
+        recording,
+        f"{address}: {keys / 'page.key'} is the key to another stream, or this one has new keys;",
+    )
 
 
 def test_a_stream_that_comes_again_with_new_keys(keys: Path, tmp_path: Path) -> None:

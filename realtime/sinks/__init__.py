@@ -23,6 +23,9 @@ class SinkEntry:
     module: str
     help: str  # one line, for --help and for error messages; begins with how it is written
     checks: bool = False  # its module has `read_arguments`: bad arguments are refused before anything starts
+    finish_s: float = (
+        0.0  # how long it may take to make a file whole when the stream ends, beyond what all may
+    )
 
 
 SINKS = {
@@ -45,7 +48,10 @@ SINKS = {
         checks=True,
     ),
     "web": SinkEntry(
-        "realtime.sinks.web", "web[:PORT][,key=value…]  a page for the browser; default 8765", checks=True
+        "realtime.sinks.web",
+        "web[:PORT][,key=value…]  a page for the browser; default 8765",
+        checks=True,
+        finish_s=20.0,
     ),
 }
 

@@ -9,10 +9,12 @@ import numpy as np
 
 from realtime import Subscriber
 from realtime.body.smpl import Body
+from realtime.child import take_longer
 from realtime.errors import ConfigError
 from realtime.messages import PoseMessage
 from realtime.observation import Estimate, Frame
 from realtime.record import Recorder, check_writable_folder, part_path
+from realtime.sinks import SINKS
 from realtime.version import VERSION
 
 NOMINAL_FPS = 30.0  # said of a recording too short to tell
@@ -118,6 +120,9 @@ class BusRecording:
         }
         try:
             self._recorder = Recorder(self._path, NOMINAL_FPS, constants, self._body.J_template[0])
+            take_longer(
+                SINKS["web"].finish_s
+            )  # should the live program end while there is something to be made whole
         except ConfigError as error:
             self._refuse(str(error))
         return self._recorder
@@ -133,6 +138,7 @@ class BusRecording:
             self.text = nothing
             return
         recorder.close()
+        take_longer(0.0)
         if recorder.error is not None:
             self.text = recorder.error
             return
