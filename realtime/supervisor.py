@@ -38,7 +38,9 @@ class Child:
     command: Sequence[str]
     restarts: bool  # a sink is started again when it crashes; a viewer is not
     finish_s: float = 0.0  # at the end it may take so long to make a file whole
-    state: str = "waiting"  # running | closed | ended | no display | crashed … | restarting … | given up …
+    state: str = (
+        "waiting"  # running | closed | ended | no display | refused | crashed … | restarting … | given up …
+    )
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     failures: int = 0
@@ -146,13 +148,17 @@ class Supervisor:
         elif code == child.EXIT_NO_DISPLAY:
             one.state = "no display"
             self._note(logging.INFO, f"{one.name}: no display here; the stream goes on")
-        elif code == child.EXIT_FINAL or not one.restarts:
+        elif code == child.EXIT_FINAL and one.restarts:
+            one.state = "refused"
+            self._note(
+                logging.WARNING, f"{one.name} cannot run, as it says above; the stream goes on without it"
+            )
+        elif not one.restarts:
             how = f"exit code {code}" if code > 0 else f"signal {-code}"
             one.state = f"crashed, {how}"
             keys = "" if self._keys is None else f" --keys {self._keys}"
             command = f"python -m realtime.viewer --connect {self._address}{keys}"
-            again = "" if one.restarts else f"; again: {command}"
-            self._note(logging.WARNING, f"{one.name} {one.state}; the stream goes on{again}")
+            self._note(logging.WARNING, f"{one.name} {one.state}; the stream goes on; again: {command}")
         else:
             self._crashed(one, code)
 

@@ -63,8 +63,9 @@ def test_a_crashing_sink_is_started_again_a_few_times(monkeypatch: pytest.Monkey
 
 def test_a_sink_with_bad_arguments_is_not_started_again() -> None:
     with one_child("exit.py", "2", restarts=True) as supervisor:
-        assert becomes(supervisor, "crashed, exit code 2")
+        assert becomes(supervisor, "refused")
         assert not supervisor.poll()
+        assert supervisor.notes == ["child cannot run, as it says above; the stream goes on without it"]
 
 
 def test_a_program_that_is_absent() -> None:
