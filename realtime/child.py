@@ -26,7 +26,8 @@ from realtime.terminal import print_anything
 
 EXIT_FINAL = 2  # bad arguments: starting the program again would not help
 EXIT_NO_DISPLAY = 5  # the viewer found no display and has said so
-GRACE_S = 1.0  # how long a child may take to end after its parent
+GRACE_S = 1.0  # how long a child may take to end after its parent …
+_longer_s = 0.0  # … unless it has said how much longer: take_longer
 
 _MARK = "HMMR_LIVE_CHILD"  # set for children: a program started by hand may well have an empty standard input
 
@@ -70,9 +71,16 @@ def run(main: Callable[[], int]) -> int:
         return error.exit_code
 
 
+def take_longer(seconds: float) -> None:
+    """Our end, of which we have been told, takes up to `seconds` more: a file is being made whole."""
+    global _longer_s
+    _longer_s = seconds
+
+
 def _follow_parent() -> None:
     while os.read(0, 1024):
         pass
     _thread.interrupt_main()
     time.sleep(GRACE_S)
+    time.sleep(_longer_s)
     os._exit(1)  # still here: the main thread hangs in foreign code

@@ -15,6 +15,7 @@ from realtime.config import MAP_MODES, MIRROR_MODES, PERCEPTION_ENGINES, Config,
 from realtime.errors import ConfigError, HmmrLiveError, LoadError, install_command
 from realtime.perception import PERCEPTIONS
 from realtime.record import check_record_path, check_writable_folder
+from realtime.sinks import SINKS
 from realtime.supervisor import Supervisor
 from realtime.terminal import print_anything
 from realtime.version import VERSION
@@ -28,6 +29,9 @@ examples:
   run_live.py --source clip.mp4 --every-frame --viewer none --record out.npz
                                                 every frame of a file, as fast as it goes
   run_live.py --source rtsp://host/stream --set camera.fov_deg=78
+
+sinks (--sink NAME[:ARGS]; python -m realtime.sinks.NAME --help lists their keys):
+  {sinks}
 
 exit codes: 0 finished or Ctrl-C; 2 bad arguments or configuration; 3 the source cannot be opened;
 4 model, body or engine cannot be loaded. Ctrl-C ends cleanly, a second one at once."""
@@ -89,7 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="run_live.py",
         description=DESCRIPTION,
-        epilog=EPILOG,
+        epilog=EPILOG.format(sinks="\n  ".join(entry.help for entry in SINKS.values())),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -28,7 +28,7 @@ from realtime.perception.tracking import Tracker
 from realtime.pictures import PictureSender
 from realtime.record import Recorder
 from realtime.report import Report
-from realtime.sinks import fills_stdout
+from realtime.sinks import fills_stdout, joins_at_once
 from realtime.stop import StopRequest
 from realtime.summary import Stamps, Summary, Tally
 from realtime.supervisor import Supervisor
@@ -168,10 +168,11 @@ class Stream:
 
     def _wait_for_sinks(self, stop: StopRequest) -> None:
         """Let the sinks join before every frame of a file is sent past them. Live, nothing waits for anybody."""
+        expected = sum(map(joins_at_once, self.config.sinks))
         deadline = time.monotonic() + SINKS_JOIN_S
         while (
             self.config.every_frame
-            and self.publisher.subscribers["pose"] < len(self.config.sinks)
+            and self.publisher.subscribers["pose"] < expected
             and time.monotonic() < deadline
             and not stop.requested
         ):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from realtime import child
 from realtime.config import Config
-from realtime.sinks import sink_command
+from realtime.sinks import SINKS, sink_command
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,10 @@ class Child:
     name: str
     command: Sequence[str]
     restarts: bool  # a sink is started again when it crashes; a viewer is not
-    state: str = "waiting"  # running | closed | ended | no display | crashed … | restarting … | given up …
+    finish_s: float = 0.0  # at the end it may take so long to make a file whole
+    state: str = (
+        "waiting"  # running | closed | ended | no display | refused | crashed … | restarting … | given up …
+    )
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     failures: int = 0
@@ -60,12 +63,13 @@ class Supervisor:
         if config.viewer_kind == "open3d":
             self.add("viewer", viewer_command(config, address), restarts=False)
         for spec in config.sinks:
-            self.add(spec.partition(":")[0], sink_command(spec, address), restarts=True)
+            name = spec.partition(":")[0]
+            self.add(name, sink_command(spec, address), restarts=True, finish_s=SINKS[name].finish_s)
 
-    def add(self, name: str, command: Sequence[str], restarts: bool) -> None:
+    def add(self, name: str, command: Sequence[str], restarts: bool, finish_s: float = 0.0) -> None:
         """One more child. Its name gets a number where it is taken."""
         taken = sum(other.name.split()[0] == name for other in self._children)
-        self._children.append(Child(f"{name} {taken + 1}" if taken else name, command, restarts))
+        self._children.append(Child(f"{name} {taken + 1}" if taken else name, command, restarts, finish_s))
 
     def start(self) -> None:
         for one in self._children:
@@ -92,7 +96,8 @@ class Supervisor:
         return {one.name: one.state for one in self._children}
 
     def stop(self) -> None:
-        """End them all, within a second: asked by the end of their standard input, then SIGTERM, then killed.
+        """End them all, within a second: asked by the end of their standard input, then SIGTERM, then killed. Who may
+        take `finish_s` gets that, and the user is told; it ends by itself (realtime/child.py) where it writes nothing.
 
         Before the publisher is closed, so that sinks get what was still on its way to them.
         """
@@ -103,8 +108,13 @@ class Supervisor:
                 _close_stdin(one.process)
         for limit_s, insist in ((TERMINATE_AFTER_S, "terminate"), (KILL_AFTER_S, "kill")):
             for one in running:
-                if one.process is not None and not _ends_by(one.process, asked_at + limit_s):
+                if one.finish_s or one.process is None:
+                    continue
+                if not _ends_by(one.process, asked_at + limit_s):
                     getattr(one.process, insist)()
+        for one in running:
+            if one.finish_s and one.process is not None:
+                _let_finish(one.name, one.process, asked_at, one.finish_s)
         for one in running:
             if one.process is not None:
                 one.process.wait()  # killed, or ended before: no longer than the system takes
@@ -138,13 +148,17 @@ class Supervisor:
         elif code == child.EXIT_NO_DISPLAY:
             one.state = "no display"
             self._note(logging.INFO, f"{one.name}: no display here; the stream goes on")
-        elif code == child.EXIT_FINAL or not one.restarts:
+        elif code == child.EXIT_FINAL and one.restarts:
+            one.state = "refused"
+            self._note(
+                logging.WARNING, f"{one.name} cannot run, as it says above; the stream goes on without it"
+            )
+        elif not one.restarts:
             how = f"exit code {code}" if code > 0 else f"signal {-code}"
             one.state = f"crashed, {how}"
             keys = "" if self._keys is None else f" --keys {self._keys}"
             command = f"python -m realtime.viewer --connect {self._address}{keys}"
-            again = "" if one.restarts else f"; again: {command}"
-            self._note(logging.WARNING, f"{one.name} {one.state}; the stream goes on{again}")
+            self._note(logging.WARNING, f"{one.name} {one.state}; the stream goes on; again: {command}")
         else:
             self._crashed(one, code)
 
@@ -181,6 +195,19 @@ def _close_stdin(process: subprocess.Popen[bytes]) -> None:
     if process.stdin is not None:
         with contextlib.suppress(OSError):
             process.stdin.close()
+
+
+def _let_finish(name: str, process: subprocess.Popen[bytes], asked_at: float, finish_s: float) -> None:
+    if _ends_by(process, asked_at + KILL_AFTER_S):
+        return
+    log.warning("%s is still making its recording whole; waiting for it, at most %.0f s", name, finish_s)
+    if not _ends_by(process, asked_at + finish_s):
+        process.kill()
+        log.warning(
+            "%s did not finish its recording: it is in a file .npz.part; python -m realtime.record X.npz.part makes it "
+            "whole",
+            name,
+        )
 
 
 def _ends_by(process: subprocess.Popen[bytes], moment: float) -> bool:

@@ -13,6 +13,7 @@ from streams import ROOT, write_clip, write_model
 
 from realtime.cli import LIMITS, main, parse
 from realtime.config import Config, settable_keys
+from realtime.sinks import SINKS
 from realtime.version import VERSION, versions
 
 
@@ -41,6 +42,14 @@ def test_every_flag_of_the_design_is_taken(tmp_path):
     assert (config.bus_address, config.every_frame, config.frames) == ("tcp://127.0.0.1:5600", True, 10)
     assert (config.duration, config.debug, len(config.record)) == (2.5, True, 2)
     assert (config.camera.width, config.camera.fov_deg) == (1280, 78.0)
+
+
+def test_help_lists_every_sink_on_a_line_of_its_own(capsys):
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    assert {entry.help for entry in SINKS.values()} <= {
+        line.strip() for line in capsys.readouterr().out.splitlines()
+    }
 
 
 def test_without_flags_the_defaults_stand():

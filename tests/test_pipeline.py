@@ -208,6 +208,14 @@ def real(clip, model, address, **settings):
     return Config(source=str(clip), model=str(model), viewer_kind="none", bus_address=address, **settings)
 
 
+def test_who_subscribes_later_is_not_waited_for(model, address, tmp_path, monkeypatch):
+    """The web sink joins when a window is opened; the frames of a file go out at once."""
+    monkeypatch.setattr(pipeline, "SINKS_JOIN_S", 60.0)
+    clip = write_clip(tmp_path / "bar.avi", 3)
+    summary = pipeline.run(real(clip, model, address, every_frame=True, sinks=["web:0"]))
+    assert summary.frames["published"] == 3 and summary.duration_s < 30
+
+
 def test_a_clip_in_full_twice_gives_the_same_numbers(model, address, tmp_path):
     clip = write_clip(tmp_path / "bar.avi", 12)
     for name in ("one", "two"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -77,12 +78,16 @@ def test_without_viser(tmp_path: Path) -> None:
     )
 
 
-def test_a_port_that_is_taken() -> None:
-    pytest.importorskip("viser", reason="viser is not installed (extra web)")
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    """Told before viser is loaded, which takes seconds."""
+    (tmp_path / "viser.py").write_text("raise AssertionError\n")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        done = run_sink(*sink_command(f"web:{port}", "tcp://127.0.0.1:9"))
+        done = run_sink(
+            *sink_command(f"web:{port}", "tcp://127.0.0.1:9"),
+            PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]),
+        )
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == f"web: port {port} is in use; choose another, for example --sink web:{port + 1}\n"

@@ -11,6 +11,7 @@ import pytest
 from programs import until
 from viewer_stream import BODY, pose_message, posed
 
+from realtime import key_files
 from realtime.bus.publisher import Publisher
 from realtime.config import BusConfig
 from realtime.messages import encode_pose
@@ -119,6 +120,21 @@ def test_another_body_than_the_pages_is_refused(publisher: Publisher, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_end_of_the_live_program_waits_while_there_is_something_to_be_made_whole(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed: list[float] = []
+    monkeypatch.setattr(module, "take_longer", allowed.append)
+    recording = BusRecording(publisher.address, tmp_path, BODY)
+    started(publisher, recording)
+    assert allowed == []
+    publish(publisher, 0)
+    assert recorded(recording, 1)
+    assert allowed == [20.0]
+    recording.stop()
+    assert allowed == [20.0, 0.0]
+
+
 def test_nobody_there(tmp_path: Path) -> None:
     recording = BusRecording("tcp://127.0.0.1:9", tmp_path, BODY)
     recording.start()
@@ -130,3 +146,58 @@ def test_a_folder_that_has_gone(tmp_path: Path) -> None:
     recording = BusRecording("tcp://127.0.0.1:9", tmp_path / "gone", BODY)
     recording.start()
     assert not recording.active and "there is no folder" in recording.text
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """A folder with a stream's keys, and the key of its own viewer and sinks."""
+    folder = tmp_path / "keys"
+    key_files.make_server(folder)
+    key_files.make_client(folder, "local")
+    return folder
+
+
+def recorded_until_new_keys(folder: Path, keys: Path, frames: int) -> tuple[BusRecording, str]:
+    """A recording of `frames` poses whose stream then comes again, at the same address, with other keys."""
+    with Publisher("tcp://127.0.0.1:0", BusConfig(keys=str(keys))) as publisher:
+        address = publisher.address
+        recording = BusRecording(address, folder, BODY, str(key_files.make_client(keys, "page")))
+        started(publisher, recording)
+        for seq in range(frames):
+            publish(publisher, seq)
+        assert recorded(recording, frames)
+    new = keys.with_name("new")
+    key_files.make_server(new)
+    key_files.make_client(new, "local")
+    with Publisher(address, BusConfig(keys=str(new))) as publisher:
+        assert until(lambda: publisher.poll() or recording.poll() or not recording.active, 30)
+    return (
+        recording,
+        f"{address}: {keys / 'page.key'} is the key to another stream, or this one has new keys;",
+    )
+
+
+def test_a_stream_that_comes_again_with_new_keys(keys: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    recording, reason = recorded_until_new_keys(folder, keys, 7)
+    recording.stop()
+    (path,) = folder.iterdir()
+    assert recording.text.startswith(f"{path}: 7 frames; it ended there: {reason}")
+    with np.load(path, allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["frame_index"], np.arange(7))
+
+
+def test_new_keys_before_any_pose(keys: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    recording, reason = recorded_until_new_keys(folder, keys, 0)
+    assert recording.text.startswith(f"nothing recorded: {reason}") and list(folder.iterdir()) == []
+
+
+def test_a_key_file_that_has_gone(tmp_path: Path) -> None:
+    recording = BusRecording("tcp://127.0.0.1:9", tmp_path, BODY, str(tmp_path / "gone.key"))
+    recording.start()
+    recording.poll()
+    recording.stop()
+    assert not recording.active and "gone.key" in recording.text and list(tmp_path.iterdir()) == []

@@ -164,7 +164,8 @@ def test_garbage_ends_its_own_connection_only(stage: Stage, page: str) -> None:
 def test_no_tunnel(stage: Stage) -> None:
     """A page that asks viser to open one to its makers' server gets none."""
     from realtime.sinks.web.guard import Guard
-    from realtime.sinks.web.server import GuardedServer, listen
+    from realtime.sinks.web.listen import listen
+    from realtime.sinks.web.server import GuardedServer
 
     sock = listen("127.0.0.1", 0)
     server = GuardedServer(sock, Guard("", 0), "test")

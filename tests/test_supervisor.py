@@ -63,8 +63,9 @@ def test_a_crashing_sink_is_started_again_a_few_times(monkeypatch: pytest.Monkey
 
 def test_a_sink_with_bad_arguments_is_not_started_again() -> None:
     with one_child("exit.py", "2", restarts=True) as supervisor:
-        assert becomes(supervisor, "crashed, exit code 2")
+        assert becomes(supervisor, "refused")
         assert not supervisor.poll()
+        assert supervisor.notes == ["child cannot run, as it says above; the stream goes on without it"]
 
 
 def test_a_program_that_is_absent() -> None:
@@ -94,6 +95,43 @@ def test_a_child_that_will_not_end_is_killed(name: str, tmp_path: Path) -> None:
         begun = time.monotonic()
     assert time.monotonic() - begun < 3.0  # 0.85 s when the machine is not busy
     assert process.poll() is not None
+
+
+def finishing(finish_s: float, *arguments: str) -> Supervisor:
+    supervisor = Supervisor(Config(viewer_kind="none"))
+    command = [sys.executable, str(FAULTS / "finish.py"), *arguments]
+    supervisor.add("child", command, restarts=True, finish_s=finish_s)
+    return supervisor
+
+
+def test_a_child_that_makes_a_file_whole_is_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = tmp_path / "log"
+    with finishing(20.0, str(log), "longer"):
+        assert until(log.exists)
+    assert log.read_text() == "whole"
+    assert caplog.messages == ["child is still making its recording whole; waiting for it, at most 20 s"]
+
+
+def test_a_child_that_takes_too_long_over_its_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = tmp_path / "log"
+    with finishing(1.5, str(log), "longer"):
+        assert until(log.exists)
+    assert log.read_text() == "started"
+    assert len(caplog.messages) == 2 and "python -m realtime.record X.npz.part" in caplog.messages[1]
+
+
+def test_a_child_that_might_and_has_nothing_to_finish_gets_its_second(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with finishing(60.0, str(log)):
+        assert until(log.exists)
+    assert log.read_text() == "started"  # it has ended itself, before its file was there
+
+
+def test_the_web_sink_may_finish_its_recording() -> None:
+    pair = Supervisor(Config(viewer_kind="none", sinks=["web:0", "jsonl"]))._children
+    assert [one.finish_s for one in pair] == [20.0, 0.0]
 
 
 def children_of(process: subprocess.Popen[str]) -> list[psutil.Process]:

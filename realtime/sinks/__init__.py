@@ -23,6 +23,10 @@ class SinkEntry:
     module: str
     help: str  # one line, for --help and for error messages; begins with how it is written
     checks: bool = False  # its module has `read_arguments`: bad arguments are refused before anything starts
+    joins: bool = True  # it subscribes to poses as soon as it runs: the frames of a file wait for it
+    finish_s: float = (
+        0.0  # how long it may take to make a file whole when the stream ends, beyond what all may
+    )
 
 
 SINKS = {
@@ -45,9 +49,18 @@ SINKS = {
         checks=True,
     ),
     "web": SinkEntry(
-        "realtime.sinks.web", "web[:PORT][,key=value…]  a page for the browser; default 8765", checks=True
+        "realtime.sinks.web",
+        "web[:PORT][,key=value…]  a page for the browser; default 8765",
+        checks=True,
+        joins=False,  # while a window is open
+        finish_s=20.0,
     ),
 }
+
+
+def joins_at_once(spec: str) -> bool:
+    """True where the sink of `--sink spec` subscribes to poses as soon as it runs."""
+    return SINKS[spec.partition(":")[0]].joins
 
 
 def fills_stdout(spec: str) -> bool:

@@ -19,6 +19,7 @@ from realtime.child import run
 from realtime.errors import ConfigError, install_command
 from realtime.sinks.command import parse_command
 from realtime.sinks.web.guard import Guard
+from realtime.sinks.web.listen import listen
 from realtime.sinks.web.options import FIRST, KEYS, Options, read_arguments
 
 if TYPE_CHECKING:
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     flags = parse_command("web", __doc__, FIRST, KEYS, argv)
     options = read_arguments(flags.arguments)
+    sock = listen(options.host, options.port)  # before viser, which takes seconds to load
     if hasattr(os, "nice"):
         os.nice(5)  # where there are few cores, the pose comes before its picture
     # viser greets on stdout, which may be another sink's.
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
-        watch = _open(options, flags.connect, flags.keys)
+        watch = _open(options, sock, flags.connect, flags.keys)
         # Ctrl-C, SIGTERM and the end of the live program. An exception in their place could strike while a recording
         # is being made whole, and the supervisor asks twice.
         ended = threading.Event()
@@ -46,10 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _open(options: Options, address: str, keys: str | None) -> Watch:
+def _open(options: Options, sock: socket.socket, address: str, keys: str | None) -> Watch:
     # Here and not above: --help and a mistyped key do not wait for viser.
     try:
-        from realtime.sinks.web.server import GuardedServer, listen
+        from realtime.sinks.web.server import GuardedServer
         from realtime.sinks.web.watch import Watch
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("viser", "websockets"):
@@ -61,7 +63,6 @@ def _open(options: Options, address: str, keys: str | None) -> Watch:
     from realtime.body.smpl import load_body
 
     body = load_body(options.body)
-    sock = listen(options.host, options.port)
     port = int(sock.getsockname()[1])
     server = GuardedServer(sock, Guard(options.token, port), "hmmr-live")
     query = f"?token={options.token}" if options.token else ""

@@ -9,10 +9,12 @@ import numpy as np
 
 from realtime import Subscriber
 from realtime.body.smpl import Body
+from realtime.child import take_longer
 from realtime.errors import ConfigError
 from realtime.messages import PoseMessage
 from realtime.observation import Estimate, Frame
 from realtime.record import Recorder, check_writable_folder, part_path
+from realtime.sinks import SINKS
 from realtime.version import VERSION
 
 NOMINAL_FPS = 30.0  # said of a recording too short to tell
@@ -48,18 +50,22 @@ class BusRecording:
         self._path = _new_path(self._folder)
         try:
             check_writable_folder("record", self._path)
+            self._since_ns = time.monotonic_ns()
+            self._subscriber = Subscriber(self._address, "pose", every=True, keys=self._keys)
         except ConfigError as error:
             self.text = str(error)
             return
         self.frames = 0
-        self._since_ns = time.monotonic_ns()
-        self._subscriber = Subscriber(self._address, "pose", every=True, keys=self._keys)
         self.text = "recording: waiting for a pose"
 
     def poll(self) -> None:
-        """Take in what has come; never waits."""
+        """Take in what has come; never waits. A stream that will have us no more ends the recording."""
         while self._subscriber is not None:
-            message = self._subscriber.receive(0)
+            try:
+                message = self._subscriber.receive(0)
+            except ConfigError as error:
+                self._end(f"; it ended there: {error}", f"nothing recorded: {error}")
+                return
             if not isinstance(message, PoseMessage):
                 break
             # The publisher sends the last pose again to whoever joins: it is from before.
@@ -114,6 +120,9 @@ class BusRecording:
         }
         try:
             self._recorder = Recorder(self._path, NOMINAL_FPS, constants, self._body.J_template[0])
+            take_longer(
+                SINKS["web"].finish_s
+            )  # should the live program end while there is something to be made whole
         except ConfigError as error:
             self._refuse(str(error))
         return self._recorder
@@ -122,13 +131,14 @@ class BusRecording:
         self._close_subscriber()
         self.text = why
 
-    def _end(self, why: str) -> None:
+    def _end(self, why: str, nothing: str = "nothing recorded: no pose came") -> None:
         lost = self._close_subscriber()
         recorder, self._recorder = self._recorder, None
         if recorder is None:
-            self.text = "nothing recorded: no pose came"
+            self.text = nothing
             return
         recorder.close()
+        take_longer(0.0)
         if recorder.error is not None:
             self.text = recorder.error
             return

@@ -8,7 +8,6 @@ and refuse to run. The last is a method of its own, and says no.
 
 from __future__ import annotations
 
-import errno
 import logging
 import socket
 import threading
@@ -22,12 +21,9 @@ from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from realtime.errors import ConfigError, LoadError
+from realtime.errors import LoadError
 from realtime.sinks.web.guard import Answer, Guard, page_headers
 
-SEND_BUFFER_BYTES = (
-    512 << 10
-)  # what waits in the kernel for a page that is slow: some frames, not seconds of them
 MAX_INCOMING_BYTES = 1 << 20  # a page sends where its camera stands, and clicks
 CLOSE_S = 0.2  # at the end a page that does not answer is not waited for
 
@@ -53,29 +49,6 @@ class GuardedServer(viser.ViserServer):
     def request_share_url(self, verbose: bool = True) -> str | None:
         """Never: the stream does not leave this machine by way of somebody else's."""
         return None
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0: a free one. Raises ConfigError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows, where SO_REUSEADDR would share the port
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        else:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # connections inherit it
-        sock.bind((host, port))
-        sock.listen(16)
-    except (OSError, UnicodeError) as error:
-        sock.close()
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            raise ConfigError(
-                f"web: port {port} is in use; choose another, for example --sink web:{port + 1}"
-            ) from None
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(f"web: cannot listen on {host}:{port} ({reason}); try --sink web:8765") from None
-    return sock
 
 
 @contextmanager
