@@ -115,8 +115,11 @@ def check_array(name: str, value: object, shape: tuple[int, ...]) -> np.ndarray:
         raise MessageError(f"{name}: expected an array of floats, found {found}")
     if value.ndim != len(shape) or any(w not in (-1, g) for w, g in zip(shape, value.shape, strict=True)):
         raise MessageError(f"{name}: expected shape {shape}, found {value.shape}")
-    with np.errstate(over="ignore"):
-        array = np.ascontiguousarray(value, np.float32)
+    if value.dtype == np.float32:
+        array = np.ascontiguousarray(value)
+    else:
+        with np.errstate(over="ignore"):  # 10 µs, and there are four arrays in a pose
+            array = np.ascontiguousarray(value, np.float32)
     if not np.isfinite(array).all():
         raise MessageError(f"{name}: holds NaN or infinity")
     return array
