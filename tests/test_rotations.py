@@ -64,3 +64,13 @@ def test_six_d_round_trip_and_leading_dimensions():
     np.testing.assert_allclose(r.rotation_6d_to_matrix(six), matrices, atol=1e-6)
     one = r.matrix_to_axis_angle(matrices[1, 2])
     np.testing.assert_array_equal(r.matrix_to_axis_angle(matrices)[1, 2], one)
+
+
+def test_between():
+    rng = np.random.default_rng(0)
+    start, end = (r.axis_angle_to_matrix(rng.normal(0, 1, (50, 3))) for _ in range(2))
+    np.testing.assert_allclose(r.between(start, end, 0.0), start, atol=1e-6)
+    np.testing.assert_allclose(r.between(start, end, 1.0), end, atol=1e-5)
+    half = r.between(start, end, 0.5)
+    step = np.swapaxes(start, 1, 2) @ half
+    np.testing.assert_allclose(step, np.swapaxes(half, 1, 2) @ end, atol=1e-5)

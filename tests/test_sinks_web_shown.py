@@ -10,7 +10,7 @@ from realtime.body.rotations import axis_angle_to_matrix
 from realtime.body.skeleton import JOINT_NAMES
 from realtime.coordinates import R_WORLD_CAM
 from realtime.messages import PoseMessage
-from realtime.sinks.web.shown import Shown, between, led
+from realtime.sinks.web.shown import Shown, led
 
 UP, DOWN = posed(left_arm_up=True), posed()
 LEFT_HAND, HEAD, PELVIS = (JOINT_NAMES.index(name) for name in ("left_hand", "head", "pelvis"))
@@ -84,16 +84,6 @@ def test_lead_turns_from_one_known_pose_to_the_next(lead_ms: float, angle: float
 
 def test_lead_without_a_pose_ahead_is_the_pose() -> None:
     np.testing.assert_allclose(led(at(0), 100)[0], led(at(0), 0)[0])
-
-
-def test_between() -> None:
-    rng = np.random.default_rng(0)
-    start, end = (axis_angle_to_matrix(rng.normal(0, 1, (50, 3))) for _ in range(2))
-    np.testing.assert_allclose(between(start, end, 0.0), start, atol=1e-6)
-    np.testing.assert_allclose(between(start, end, 1.0), end, atol=1e-5)
-    half = between(start, end, 0.5)
-    step = np.swapaxes(start, 1, 2) @ half
-    np.testing.assert_allclose(step, np.swapaxes(half, 1, 2) @ end, atol=1e-5)
 
 
 def hands(shown: Shown, poses: list[np.ndarray], **changes) -> np.ndarray:

@@ -103,3 +103,9 @@ def matrix_to_rotation_6d(matrix: np.ndarray) -> np.ndarray:
     """(…, 3, 3) → (…, 6) float32: the first column, then the second."""
     m = np.asarray(matrix, np.float32)
     return np.concatenate((m[..., :, 0], m[..., :, 1]), axis=-1)
+
+
+def between(start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
+    """Rotations (…, 3, 3): `share` of the shortest way from start to end; beyond 1 the turn goes on."""
+    turn = np.swapaxes(start, -1, -2) @ end
+    return start @ axis_angle_to_matrix(matrix_to_axis_angle(turn) * share)

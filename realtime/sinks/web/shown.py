@@ -13,8 +13,7 @@ import numpy as np
 
 from realtime.body.kinematics import forward_kinematics, skin
 from realtime.body.rotations import (
-    axis_angle_to_matrix,
-    matrix_to_axis_angle,
+    between,
     matrix_to_rotation_6d,
     rotation_6d_to_matrix,
 )
@@ -130,12 +129,6 @@ def led(message: PoseMessage, lead_ms: float) -> tuple[np.ndarray, np.ndarray]:
             before = between(before, after, min(1.0, (lead_ms - before_ms) / (dt_ms - before_ms)))
             before_ms = dt_ms
     return before, now.trans
-
-
-def between(start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
-    """Rotations (…, 3, 3): `share` of the shortest way from start to end."""
-    turn = np.swapaxes(start, -1, -2) @ end
-    return start @ axis_angle_to_matrix(matrix_to_axis_angle(turn) * share)
 
 
 def _filters(smoothing_ms: float) -> tuple[OneEuro, OneEuro]:
