@@ -10,6 +10,8 @@
 # The first interpreter that is of a supported version (PYTHON=… overrides).
 PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
+# Tests at once, a file each: many of them wait for programs more than they compute.
+JOBS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -22,7 +24,7 @@ demo: setup
 	@$(BIN)/python -m bench.demo out/demo.npz
 
 test: lint
-	$(BIN)/python -m pytest -q -rs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n $(JOBS) --dist loadfile
 
 gpu-check: setup-test $(VENV)/.ready-gpu
 	$(BIN)/python -m bench.gpu
