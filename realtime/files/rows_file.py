@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -127,29 +127,34 @@ def _fill(row: np.ndarray, message: PoseMessage) -> None:
     row["state"] = STATES.index(message.state)
 
 
+def message_of(row: np.ndarray, seq: int, constants: Mapping[str, str]) -> PoseMessage:
+    """A row as the message that it would have been: it carries no look ahead, and was published when captured. Raises
+    MessageError."""
+    return PoseMessage(
+        seq=seq,
+        t_publish_ns=int(row["t_capture_ns"]),
+        clock=CLOCK_OF_A_FILE,
+        frame=int(row["frame_index"]),
+        t_capture_ns=int(row["t_capture_ns"]),
+        person=int(row["person"]),
+        state=STATES[row["state"]],  # type: ignore[arg-type]
+        score=float(row["score"]),
+        body=constants.get("body", ""),
+        model=constants.get("model", ""),
+        theta=row["theta"],
+        trans=row["trans"],
+        joints=row["joints"],
+    )
+
+
 def _write_bus(file: BinaryIO, recording: Rows) -> None:
-    """Poses as they would have gone over the bus; they carry no look ahead, and were published when captured."""
     from realtime.files.mcap_file import BusWriter
 
     constants = dict(recording.header["constants"])
     writer = BusWriter(file, constants)
     for seq, row in enumerate(recording.rows):
         try:
-            message = PoseMessage(
-                seq=seq,
-                t_publish_ns=int(row["t_capture_ns"]),
-                clock=CLOCK_OF_A_FILE,
-                frame=int(row["frame_index"]),
-                t_capture_ns=int(row["t_capture_ns"]),
-                person=int(row["person"]),
-                state=STATES[row["state"]],  # type: ignore[arg-type]
-                score=float(row["score"]),
-                body=constants.get("body", ""),
-                model=constants.get("model", ""),
-                theta=row["theta"],
-                trans=row["trans"],
-                joints=row["joints"],
-            )
+            message = message_of(row, seq, constants)
         except MessageError as error:
             raise RecordError(f"frame {seq} cannot go into an .mcap: {error}") from None
         writer.add(encode_pose(message))

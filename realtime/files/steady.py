@@ -27,7 +27,6 @@ LONGEST_BRIDGE_S = 0.5
 LONGEST_S = 24 * 3600  # a stamp that is wrong must not ask for a petabyte
 MOST_INSTANTS = 1_000_000  # nine hours at 30 a second; a .glb of them would be half a gigabyte
 PART = 2048  # instants that are in memory at a time
-FLOOR_PERCENTILE = 10  # of the lowest points: one wrong frame does not sink it
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +56,8 @@ class Steady:
 def steady(recording: Rows, body: Body, on_floor: bool = True) -> Steady:
     """The motion from the first to the last row that shows somebody.
 
-    on_floor: the world's origin is on the floor, below the pelvis of the first instant; else at the camera.
+    on_floor: y is the height over the ground under the feet (realtime/files/ground.py), and the world's origin is below
+    the pelvis of the first instant; else at the camera, and y as it was seen.
     Raises RecordError: nobody was seen in it, or its stamps do not tell times.
     """
     rows = recording.rows
@@ -154,9 +154,9 @@ def _between(t_s: np.ndarray, instants_s: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _on_floor(motion: Steady, body: Body) -> Steady:
-    rest_low = body.shaped(motion.betas)[:, 1].min()
-    sole = rest_low - body.rest_joints(motion.betas)[:, 1].min()  # from the lowest joint to the skin below it
-    lowest = np.concatenate([motion.joints(body, part)[..., 1].min(axis=1) for part in motion.parts()]) + sole
+    from realtime.files.ground import ground_height  # which is about a Steady
+
     x, _, z = motion.pelvis[0]
-    origin = np.array([x, np.percentile(lowest, FLOOR_PERCENTILE), z])
+    origin = np.tile((x, 0.0, z), (len(motion.pelvis), 1))
+    origin[:, 1] = ground_height(motion, body)
     return replace(motion, pelvis=motion.pelvis - origin)
