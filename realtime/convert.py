@@ -56,6 +56,11 @@ def check_kinds(source: Path, target: Path) -> None:
         raise ConfigError(
             f"{source}: pickles are never read, for they run code; save its arrays with np.savez"
         )
+    if kind_of(source) in (".glb", ".bvh") and not source.name.lower().endswith(".part"):
+        raise ConfigError(
+            f"{source}: {kind_of(source)} is an end product and is not read back; convert the .mcap or .npz that it "
+            "was made of, and record one of these (--record X.mcap)"
+        )
     if kind_of(source) not in READABLE and not source.name.lower().endswith(".part"):
         raise ConfigError(f"{source}: cannot be read; known: {', '.join(READABLE)}")
     if not source.is_file():

@@ -102,7 +102,12 @@ def test_amass_in_keeps_amass_own_world(tmp_path):
 BAD = {
     "no such file": ("absent.mcap", "x.bvh", "absent.mcap: there is no such file"),
     "kind in": ("a.fbx", "x.bvh", "a.fbx: cannot be read; known: .mcap"),
-    "bvh in": ("a.bvh", "x.glb", "a.bvh: cannot be read"),
+    "bvh in": (
+        "a.bvh",
+        "x.glb",
+        "a.bvh: .bvh is an end product and is not read back; convert the .mcap or .npz",
+    ),
+    "glb in": ("a.glb", "x.bvh", "a.glb: .glb is an end product"),
     "pickle": ("a.pkl", "x.bvh", "pickles are never read"),
     "kind out": ("a.mcap", "x.fbx", "x.fbx: cannot be written; known: .amass.npz"),
     "part out": ("a.mcap", "x.npz.part", "x.npz.part: cannot be written"),
