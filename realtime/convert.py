@@ -14,11 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
+
 from realtime.body.smpl import load_body
 from realtime.child import run
 from realtime.errors import ConfigError, HmmrLiveError
 from realtime.files import KINDS, kind_of
+from realtime.files.glb import skin_error_m
 from realtime.files.rows_file import READABLE, body_of, read_file, write_file
+from realtime.files.steady import steady
 from realtime.record import check_writable_folder
 from realtime.record_file import RecordError, Rows
 
@@ -76,6 +80,17 @@ def _exists(target: Path) -> ConfigError:
     return ConfigError(f"{target}: exists and is not overwritten; give another name or move it")
 
 
+def _say_what_is_left_out(recording: Rows, target: Path, body_file: str) -> None:
+    body = body_of(recording, body_file)
+    if body.posedirs is None:
+        return
+    error_mm = 1000 * skin_error_m(steady(recording, body, on_floor=False), body)
+    print(
+        f"{target}: glTF has no place for this body's pose corrections; without them its vertices are "
+        f"{np.median(error_mm):.1f} mm off in the median, {error_mm.max():.1f} mm at most"
+    )
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message}; see python -m realtime.convert --help")
@@ -99,6 +114,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     flags = parser.parse_args(argv)
     recording = convert(flags.source, flags.target, flags.body, flags.origin)
+    if kind_of(flags.target) == ".glb":
+        _say_what_is_left_out(recording, flags.target, flags.body)
     damaged = f", {recording.damaged} damaged or cut" if recording.damaged else ""
     print(f"{flags.target}: {len(recording.rows)} frames{damaged}")
     return 0

@@ -71,13 +71,17 @@ def test_a_part_that_a_crash_left_is_read_as_it_is(recording, tmp_path):
     assert 10 < len(told.rows) < 20 and part.exists()
 
 
-def test_the_body_of_the_recording_is_wanted(tmp_path):
+def test_the_body_of_the_recording_is_wanted(tmp_path, capsys):
     np.savez(tmp_path / "smpl.npz", **random_smpl_arrays(5))
     body = load_body(tmp_path / "smpl.npz")
     source = write_bus(tmp_path / "a.mcap", bus_messages(take(10, body)))
     with pytest.raises(LoadError, match=f"recorded with the body {body.id}, and this is anny-24.*--body"):
         convert(source, tmp_path / "a.glb")
     convert(source, tmp_path / "a.glb", str(tmp_path / "smpl.npz"))
+    assert main([str(source), str(tmp_path / "b.glb"), "--body", str(tmp_path / "smpl.npz")]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert "b.glb: glTF has no place for this body's pose corrections; without them" in told[0]
+    assert told[1].endswith("b.glb: 10 frames")
     assert len(Glb(tmp_path / "a.glb").attribute("POSITION")) == len(body.v_template)
 
 
