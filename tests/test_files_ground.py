@@ -55,10 +55,9 @@ def test_a_camera_that_is_tilted_and_does_not_say_so(pitch_deg: float) -> None:
     plain = steady(recording, BODY, on_floor=False)
     assert np.ptp(plain.pelvis[:, 1] + lowest_of(BODY, plain.rotations())) > 0.4
     above = over_the_ground(recording)
-    assert (
-        np.abs(above).max() < 0.05 and abs(np.median(above)) < 0.01
-    )  # of either foot: they stand a step apart
-    assert longest_s(above < -0.03) <= 0.1
+    # Of either foot: they stand a step apart, one on higher ground than the other.
+    assert np.abs(above).max() < 0.06 and abs(np.median(above)) < 0.01
+    assert longest_s(above < -0.03) <= 0.3
 
 
 @pytest.mark.parametrize("flight_s", [0.3, 0.7])
