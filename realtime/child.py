@@ -12,7 +12,6 @@ making whole.
 from __future__ import annotations
 
 import _thread
-import contextlib
 import json
 import os
 import signal
@@ -37,6 +36,7 @@ _longer_s = 0.0  # … unless it has said how much longer: take_longer
 
 _MARK = "HMMR_LIVE_CHILD"  # set for children: a program started by hand may well have an empty standard input
 _NOTE = "HMMR_LIVE_NOTE"  # names the child's note
+NOTE_TRIES = 5
 
 
 @dataclass
@@ -122,11 +122,15 @@ def read_note(note: Path | None) -> Note | None:
 
 
 def _write_note() -> None:
-    if _own_note_file:
-        with contextlib.suppress(OSError):  # then our parent knows no more than it did
+    """Where it cannot be written, our parent knows no more than it did."""
+    for _ in range(NOTE_TRIES if _own_note_file else 0):
+        try:
             whole = Path(_own_note_file + ".new")
             whole.write_text(json.dumps(asdict(_own_note)), encoding="utf-8")
             whole.replace(_own_note_file)
+            return
+        except OSError:  # on Windows also while our parent reads the one before
+            time.sleep(0.01)
 
 
 def _follow_parent() -> None:
