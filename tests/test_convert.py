@@ -61,7 +61,12 @@ def test_skeleton_and_mesh_stand_where_the_recording_says(recording, tmp_path):
         np.testing.assert_allclose(glb.matrices(frame / 30)[:, :3, 3], ours[frame], atol=1e-4)
     convert(recording, tmp_path / "floor.bvh", origin="floor")
     moved = Bvh(tmp_path / "floor.bvh").joints()[:, order] - ours
-    np.testing.assert_allclose(moved, np.broadcast_to(moved[0, 0], moved.shape), atol=1e-4)
+    np.testing.assert_allclose(moved, np.broadcast_to(moved[:, :1], moved.shape), atol=1e-4)  # as a whole …
+    np.testing.assert_allclose(
+        moved[..., [0, 2]], np.broadcast_to(moved[0, 0, [0, 2]], (20, 24, 2)), atol=1e-4
+    )
+    lowest = (ours + moved)[..., 1].min(axis=1)  # … and up or down, to the floor
+    assert lowest.min() > 0.0 and np.ptp(lowest) < np.ptp(ours[..., 1].min(axis=1))
 
 
 def test_a_part_that_a_crash_left_is_read_as_it_is(recording, tmp_path):
