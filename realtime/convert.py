@@ -14,11 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
+
 from realtime.body.smpl import load_body
 from realtime.child import run
 from realtime.errors import ConfigError, HmmrLiveError
 from realtime.files import KINDS, kind_of
+from realtime.files.glb import skin_error_m
 from realtime.files.rows_file import READABLE, body_of, read_file, write_file
+from realtime.files.steady import steady
 from realtime.record import check_writable_folder
 from realtime.record_file import RecordError, Rows
 
@@ -56,6 +60,11 @@ def check_kinds(source: Path, target: Path) -> None:
         raise ConfigError(
             f"{source}: pickles are never read, for they run code; save its arrays with np.savez"
         )
+    if kind_of(source) in (".glb", ".bvh") and not source.name.lower().endswith(".part"):
+        raise ConfigError(
+            f"{source}: {kind_of(source)} is an end product and is not read back; convert the .mcap or .npz that it "
+            "was made of, and record one of these (--record X.mcap)"
+        )
     if kind_of(source) not in READABLE and not source.name.lower().endswith(".part"):
         raise ConfigError(f"{source}: cannot be read; known: {', '.join(READABLE)}")
     if not source.is_file():
@@ -69,6 +78,17 @@ def check_kinds(source: Path, target: Path) -> None:
 
 def _exists(target: Path) -> ConfigError:
     return ConfigError(f"{target}: exists and is not overwritten; give another name or move it")
+
+
+def _say_what_is_left_out(recording: Rows, target: Path, body_file: str) -> None:
+    body = body_of(recording, body_file)
+    if body.posedirs is None:
+        return
+    error_mm = 1000 * skin_error_m(steady(recording, body, on_floor=False), body)
+    print(
+        f"{target}: glTF has no place for this body's pose corrections; without them its vertices are "
+        f"{np.median(error_mm):.1f} mm off in the median, {error_mm.max():.1f} mm at most"
+    )
 
 
 class _Parser(argparse.ArgumentParser):
@@ -94,6 +114,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     flags = parser.parse_args(argv)
     recording = convert(flags.source, flags.target, flags.body, flags.origin)
+    if kind_of(flags.target) == ".glb":
+        _say_what_is_left_out(recording, flags.target, flags.body)
     damaged = f", {recording.damaged} damaged or cut" if recording.damaged else ""
     print(f"{flags.target}: {len(recording.rows)} frames{damaged}")
     return 0

@@ -1,4 +1,8 @@
-"""Where the floor is: under the feet, told from the body alone. Camera frame, y down, metres."""
+"""Where the floor is: under the feet, told from the body alone. Camera frame, y down, metres.
+
+No plane: what one camera tells of height drifts by centimetres within seconds, and where the camera is tilted the floor
+rises or falls with the way that somebody walks. realtime/files/ground.py does it for recordings, which know the future.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,9 @@ from collections import deque
 
 import numpy as np
 
-WINDOW_S = 3.0  # the floor is under the lowest foot of this time: who jumps does not take it along
-TAU_S = 0.6  # and it moves there this slowly, so that it does not tremble with the estimate
-PERCENTILE = 90  # one wrong frame does not sink it
+WINDOW_S = 1.0  # the floor is under the lowest foot of this time: nobody who jumps is in the air for longer
+TAU_S = 0.3  # and it moves there this slowly, so that it does not tremble with the estimate
+PERCENTILE = 80  # of that time: one wrong frame does not sink it, and who stands does so in the middle of his trembling
 
 
 class Floor:

@@ -28,6 +28,7 @@ import numpy as np
 
 from realtime.errors import ConfigError, HmmrLiveError
 from realtime.files import KINDS, kind_of
+from realtime.files.whole import unfinished_beside
 from realtime.observation import Estimate, Frame
 from realtime.record_file import (
     CRC_BYTES,
@@ -211,6 +212,8 @@ def recover(part: Path) -> tuple[Path, int, int]:
                 rows = read_rows(file)
             made, frames, damaged = _write(rows, target), len(rows.rows), rows.damaged
         part.unlink()
+        for unfinished in unfinished_beside(target):  # of the end of that run, which was killed at it
+            unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise RecordError(f"{part}: {error.strerror}") from None
     except (RecordError, HmmrLiveError) as error:

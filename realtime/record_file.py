@@ -13,7 +13,8 @@ import json
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -41,6 +42,7 @@ ROW = np.dtype(
 )
 CRC_BYTES = ROW["crc32"].itemsize
 NEARLY_WHOLE = 0.005  # of a rate
+PART_ROWS = 4096  # of what is worked out row by row, so many are in memory at a time
 
 # Camera, taken as level → Z-up world (x right, y forward, z up), the camera at its origin.
 ZUP_FROM_CAMERA = (AMASS.matrix @ R_WORLD_CAM).astype(np.float32)
@@ -77,6 +79,15 @@ class Rows:
         self.header, self.rows, self.damaged = header, rows, damaged
 
 
+@dataclass(frozen=True)
+class Pieces:
+    """An array (shape, dtype) that is written piece by piece, along its first axis, and never held whole."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    pieces: Iterator[np.ndarray]
+
+
 def part_path(path: Path) -> Path:
     """Where a recording is kept until it is finished: X.npz → X.npz.part."""
     return path.with_name(path.name + ".part")
@@ -106,14 +117,14 @@ def read_rows(file: BinaryIO) -> Rows:
         raise RecordError(f"{name}: its header is damaged or cut; nothing can be read") from None
     if np.dtype(fields) != ROW:
         raise RecordError(f"{name}: written by another version of hmmr-live; recover it with that version")
-    data = file.read()
+    data = bytearray(file.read())
     rows = np.frombuffer(data, ROW, count=len(data) // ROW.itemsize)
     view, size = memoryview(data), ROW.itemsize
     sums = [zlib.crc32(view[i * size : (i + 1) * size - CRC_BYTES]) for i in range(len(rows))]
     sound = rows["crc32"] == np.array(sums, np.uint32)
     damaged = int(len(rows) - sound.sum()) + (1 if len(data) % ROW.itemsize else 0)
     known = {"constants": constants, "nominal_fps": fps, "pelvis_rest_m": pelvis, "body_file": body_file}
-    return Rows(known, rows[sound], damaged)
+    return Rows(known, rows if sound.all() else rows[sound], damaged)
 
 
 def write_npz(recording: Rows, target: Path, number: bool = True) -> Path:
@@ -122,31 +133,43 @@ def write_npz(recording: Rows, target: Path, number: bool = True) -> Path:
     return write_whole(target, lambda file: write_arrays(file, arrays), number)
 
 
-def write_arrays(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
+def write_arrays(file: BinaryIO, arrays: Mapping[str, np.ndarray | Pieces]) -> None:
     """As np.savez does; its own archive complains on stderr when the disk is full. Never a pickle."""
     with zipfile.ZipFile(file, "w") as archive:
         for key, array in arrays.items():
             with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
+                if isinstance(array, np.ndarray):
+                    np.lib.format.write_array(member, array, allow_pickle=False)
+                    continue
+                kind = np.lib.format.dtype_to_descr(array.dtype)
+                header = {"descr": kind, "fortran_order": False, "shape": array.shape}
+                np.lib.format.write_array_header_1_0(member, header)
+                for piece in array.pieces:
+                    member.write(np.ascontiguousarray(piece, array.dtype).data)
 
 
-def npz_arrays(header: Mapping[str, Any], rows: np.ndarray) -> dict[str, np.ndarray]:
-    """The keys of the .npz (see README_TEXT) from rows (N,) of type ROW."""
+def amass_poses(count: int, body_poses: Iterator[np.ndarray]) -> Pieces:
+    """AMASS's `poses` (count, 156) of pieces (N, 66): 22 joints as they are, and zeros for the hands."""
+    pieces = (np.pad(piece, ((0, 0), (0, 90))) for piece in body_poses)
+    return Pieces((count, 156), np.dtype(np.float32), pieces)
+
+
+def npz_arrays(header: Mapping[str, Any], rows: np.ndarray) -> dict[str, np.ndarray | Pieces]:
+    """The keys of the .npz (see README_TEXT) from rows (N,) of type ROW. To be written once."""
     theta, trans = rows["theta"], rows["trans"]
     tracked = rows["state"] >= STATES.index("warming")
-    poses = np.zeros((len(rows), 156), np.float32)
-    poses[:, :66] = theta[:, 3:69]
     betas = np.zeros(16, np.float32)
     if tracked.any():
-        betas[:10] = theta[tracked, 75:].mean(axis=0)
+        betas[:10] = theta[:, 75:][tracked].mean(axis=0)
     root = matrix_to_axis_angle(ZUP_FROM_CAMERA @ axis_angle_to_matrix(theta[:, 3:6]))
     steps_s = np.diff(rows["t_capture_ns"]) / 1e9
     steps_s = steps_s[steps_s > 0]
     fps = 1.0 / float(np.median(steps_s)) if len(steps_s) else float(header["nominal_fps"])
     if abs(round(fps) - fps) < NEARLY_WHOLE * fps:
         fps = float(round(fps))  # readers that cut off what is behind the point would take 29.99 for 29
-    arrays = {
-        "poses": poses,
+    parts = (theta[first : first + PART_ROWS, 3:69] for first in range(0, len(rows), PART_ROWS))
+    arrays: dict[str, np.ndarray | Pieces] = {
+        "poses": amass_poses(len(rows), parts),
         "betas": betas,
         "gender": np.array("neutral"),
         "mocap_framerate": np.array(fps),
@@ -159,5 +182,5 @@ def npz_arrays(header: Mapping[str, Any], rows: np.ndarray) -> dict[str, np.ndar
     }
     arrays.update({key: np.array(str(value)) for key, value in header["constants"].items()})
     for key in ("frame_index", "t_capture_ns", "theta", "joints", "trans", "score", "person", "state"):
-        arrays[key] = np.ascontiguousarray(rows[key])
+        arrays[key] = rows[key]
     return arrays

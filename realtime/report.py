@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections import deque
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,30 @@ if TYPE_CHECKING:
 
 LIVE_LINE_S = 1.0
 RECENT_FRAMES = 100  # over which status and live line give the latency
+BEHIND_S = 5.0  # most frames of so long a time left out: the machine is too slow for the source
+BEHIND_FRAMES = 20  # at least, for a camera that gives few
+
+log = logging.getLogger(__name__)
+
+
+class FallingBehind:
+    """Notices, once, that most frames are left out."""
+
+    def __init__(self) -> None:
+        self.noticed = False
+        self._counts: deque[tuple[float, int, int]] = deque()
+
+    def look(self, now_s: float, captured: int, skipped: int) -> bool:
+        """Counts of the run so far, now and then. True the one time that it is so."""
+        self._counts.append((now_s, captured, skipped))
+        while len(self._counts) > 2 and self._counts[1][0] <= now_s - BEHIND_S:
+            self._counts.popleft()
+        then_s, had, left_out = self._counts[0]
+        came = captured - had
+        if self.noticed or now_s - then_s < BEHIND_S or came < BEHIND_FRAMES:
+            return False
+        self.noticed = (skipped - left_out) * 2 > came
+        return self.noticed
 
 
 class Report:
@@ -29,6 +55,8 @@ class Report:
         self._status = StatusSender(stream.publisher)
         self._versions = versions()
         self._live_line_at = 0.0
+        self._behind = FallingBehind()
+        self._slow = ""  # what the user was told of it
 
     def greet(self) -> None:
         """A few lines when everything is open."""
@@ -59,6 +87,9 @@ class Report:
         self._status.offer(changing, self._status_fields)
         if time.monotonic() - self._live_line_at >= LIVE_LINE_S:
             self._live_line_at = time.monotonic()
+            if self._behind.look(self._live_line_at, camera.captured, camera.skipped):
+                self._slow = self._why_slow()
+                log.warning("%s", self._slow)
             self._terminal.show(self._live_line())
 
     def _status_fields(self) -> dict[str, Any]:
@@ -74,7 +105,7 @@ class Report:
             },
             "versions": self._versions,
             "children": stream.supervisor.children,
-            "notes": [*stream.supervisor.notes, *self._recording_errors()],
+            "notes": [*stream.supervisor.notes, *self._recording_errors(), *filter(None, [self._slow])],
         }
 
     def _recording_errors(self) -> list[str]:
@@ -86,6 +117,21 @@ class Report:
             "replaced_by_newer": self._stream.view.feed.status().skipped,
             "invalid": self._stream.invalid,
         }
+
+    def _why_slow(self) -> str:
+        """Two lines: what is, and what helps."""
+        stream, camera = self._stream, self._stream.view.feed.status()
+        fps = stream.tally.recent_fps()
+        lighter = ["end other programs"]
+        if stream.config.viewer_kind != "none":
+            lighter.append("--viewer none")
+        if stream.view.perception.describe().get("mirror", "off") != "off":
+            lighter.append("--set perception.mirror=off")
+        return (
+            f"{camera.name} gives {camera.fps:.0f} frames per second, and this machine keeps up with {fps:.0f}: "
+            f"most are left out, the newest wins\nlighter: {'; '.join(lighter)}; a webcam gives fewer with "
+            f"--set camera.fps={max(5, 5 * round(fps / 5))}"
+        )
 
     def _live_line(self) -> str:
         stream, camera = self._stream, self._stream.view.feed.status()

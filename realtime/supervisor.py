@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,6 +15,8 @@ from pathlib import Path
 
 from realtime import child
 from realtime.config import Config
+from realtime.files.whole import unfinished_beside
+from realtime.record_file import part_path
 from realtime.sinks import SINKS, sink_command
 
 log = logging.getLogger(__name__)
@@ -27,6 +31,7 @@ RESTART_PAUSES_S = (
 STEADY_S = 30.0  # a sink that ran this long starts its pauses over
 TERMINATE_AFTER_S = 0.5  # a child that has not ended this long after it was asked gets SIGTERM …
 KILL_AFTER_S = 0.85  # … and is killed then, so that stopping takes less than a second
+STALLED_S = 5.0  # a child that makes a file whole is waited for, but not when nothing has grown for so long
 MAX_NOTES = 20
 
 
@@ -38,9 +43,10 @@ class Child:
     command: Sequence[str]
     restarts: bool  # a sink is started again when it crashes; a viewer is not
     finish_s: float = 0.0  # at the end it may take so long to make a file whole
-    state: str = (
-        "waiting"  # running | closed | ended | no display | refused | crashed … | restarting … | given up …
-    )
+    serves: bool = False  # others come to it: it is starting until it says that it can be reached
+    # starting | running | closed | ended | no display | refused | crashed … | restarting … | given up …
+    state: str = "waiting"
+    note: Path | None = None
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     failures: int = 0
@@ -60,19 +66,33 @@ class Supervisor:
         self._address = address
         self._keys = keys
         self._children: list[Child] = []
+        self._notes: Path | None = None  # the folder of the children's
         if config.viewer_kind == "open3d":
             self.add("viewer", viewer_command(config, address), restarts=False)
         for spec in config.sinks:
             name = spec.partition(":")[0]
-            self.add(name, sink_command(spec, address), restarts=True, finish_s=SINKS[name].finish_s)
+            command = sink_command(spec, address)
+            self.add(name, command, True, finish_s=SINKS[name].finish_s, serves=SINKS[name].serves)
 
-    def add(self, name: str, command: Sequence[str], restarts: bool, finish_s: float = 0.0) -> None:
+    def add(
+        self,
+        name: str,
+        command: Sequence[str],
+        restarts: bool,
+        finish_s: float = 0.0,
+        serves: bool = False,
+    ) -> None:
         """One more child. Its name gets a number where it is taken."""
         taken = sum(other.name.split()[0] == name for other in self._children)
-        self._children.append(Child(f"{name} {taken + 1}" if taken else name, command, restarts, finish_s))
+        named = f"{name} {taken + 1}" if taken else name
+        self._children.append(Child(named, command, restarts, finish_s, serves))
 
     def start(self) -> None:
-        for one in self._children:
+        if any(one.serves or one.finish_s for one in self._children):
+            with contextlib.suppress(OSError):
+                self._notes = Path(tempfile.mkdtemp(prefix="hmmr-live-"))
+        for number, one in enumerate(self._children):
+            one.note = None if self._notes is None else self._notes / str(number)
             self._start(one)
 
     def poll(self) -> bool:
@@ -88,6 +108,8 @@ class Supervisor:
             elif one.restart_at is not None and time.monotonic() >= one.restart_at:
                 one.restart_at = None
                 self._start(one)
+            elif one.state == "starting" and (note := child.read_note(one.note)) and note.serves:
+                one.state = "running"
         return self.children != before
 
     @property
@@ -96,8 +118,8 @@ class Supervisor:
         return {one.name: one.state for one in self._children}
 
     def stop(self) -> None:
-        """End them all, within a second: asked by the end of their standard input, then SIGTERM, then killed. Who may
-        take `finish_s` gets that, and the user is told; it ends by itself (realtime/child.py) where it writes nothing.
+        """End them all, within a second: asked by the end of their standard input, then SIGTERM, then killed. Who is
+        making a file whole, and may take `finish_s` for it, gets that while the file grows, and the user is told.
 
         Before the publisher is closed, so that sinks get what was still on its way to them.
         """
@@ -108,13 +130,13 @@ class Supervisor:
                 _close_stdin(one.process)
         for limit_s, insist in ((TERMINATE_AFTER_S, "terminate"), (KILL_AFTER_S, "kill")):
             for one in running:
-                if one.finish_s or one.process is None:
+                if one.process is None or one.finish_s and _finishing(one) != "":
                     continue
                 if not _ends_by(one.process, asked_at + limit_s):
                     getattr(one.process, insist)()
         for one in running:
             if one.finish_s and one.process is not None:
-                _let_finish(one.name, one.process, asked_at, one.finish_s)
+                _let_finish(one, one.process, asked_at)
         for one in running:
             if one.process is not None:
                 one.process.wait()  # killed, or ended before: no longer than the system takes
@@ -122,6 +144,9 @@ class Supervisor:
         for one in self._children:
             one.restart_at = None
             one.state = "stopped"
+        if self._notes is not None:
+            shutil.rmtree(self._notes, ignore_errors=True)
+            self._notes = None
 
     def __enter__(self) -> Supervisor:
         self.start()
@@ -133,8 +158,8 @@ class Supervisor:
     def _start(self, one: Child) -> None:
         one.started_at = time.monotonic()
         try:
-            one.process = child.start(one.command, self._keys)
-            one.state = "running"
+            one.process = child.start(one.command, self._keys, one.note)
+            one.state = "starting" if one.serves and one.note is not None else "running"
         except OSError as error:
             one.state = "cannot be started"
             self._note(
@@ -197,17 +222,48 @@ def _close_stdin(process: subprocess.Popen[bytes]) -> None:
             process.stdin.close()
 
 
-def _let_finish(name: str, process: subprocess.Popen[bytes], asked_at: float, finish_s: float) -> None:
+def _finishing(one: Child) -> str | None:
+    """The file that it is making whole; "" where there is none, None where it cannot tell."""
+    note = child.read_note(one.note)
+    return None if note is None else note.finishing
+
+
+def _let_finish(one: Child, process: subprocess.Popen[bytes], asked_at: float) -> None:
     if _ends_by(process, asked_at + KILL_AFTER_S):
         return
-    log.warning("%s is still making its recording whole; waiting for it, at most %.0f s", name, finish_s)
-    if not _ends_by(process, asked_at + finish_s):
-        process.kill()
-        log.warning(
-            "%s did not finish its recording: it is in a file .npz.part; python -m realtime.record X.npz.part makes it "
-            "whole",
-            name,
-        )
+    told = _finishing(one)
+    if told == "":  # killed a moment ago, or done a moment ago
+        if not _ends_by(process, asked_at + KILL_AFTER_S + TERMINATE_AFTER_S):
+            process.kill()
+        return
+    what = told or "its recording"
+    log.warning("%s is still making %s whole; waiting for it, at most %.0f s", one.name, what, one.finish_s)
+    file = Path(told) if told else None
+    grown, grown_at = _sizes(file), time.monotonic()
+    while time.monotonic() < asked_at + one.finish_s and time.monotonic() - grown_at < STALLED_S:
+        if _ends_by(process, time.monotonic() + 0.1):
+            return
+        if file is None or _sizes(file) != grown:
+            grown, grown_at = _sizes(file), time.monotonic()
+    process.kill()
+    process.wait()
+    part = "X.npz.part" if file is None else part_path(file)
+    for unfinished in [] if file is None else unfinished_beside(file):
+        unfinished.unlink(missing_ok=True)  # all of its rows are in the .part
+    log.warning(
+        "%s did not finish its recording; make it whole: python -m realtime.record %s", one.name, part
+    )
+
+
+def _sizes(file: Path | None) -> list[int]:
+    """How much there is of a file that is being made: under its own name, as .part, and under the writer's."""
+    if file is None:
+        return []
+    sizes = []
+    for name in (file, part_path(file), *unfinished_beside(file)):
+        with contextlib.suppress(OSError):
+            sizes.append(name.stat().st_size)
+    return sizes
 
 
 def _ends_by(process: subprocess.Popen[bytes], moment: float) -> bool:

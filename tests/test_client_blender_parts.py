@@ -184,9 +184,30 @@ def test_a_stream_with_keys_is_received(tmp_path: Path, monkeypatch: pytest.Monk
             assert until(received, 60)
             assert stranger.newest() is None and stranger.bad == 0
             assert publisher.subscribers["pose"] == 2
+            assert one.refused == ""
+            assert until(lambda: publisher.poll() or stranger.refused != "", 60)
+            assert stranger.refused == "refused: the stream wants a key, or is none of hmmr-live"
         finally:
             one.close()
             stranger.close()
+
+
+@pytest.mark.parametrize("stream_has_keys", [True, False], ids=["unknown key", "stream without keys"])
+def test_a_key_that_the_stream_does_not_take_is_said(tmp_path: Path, stream_has_keys: bool):
+    key_files.make_server(tmp_path)
+    key_files.make_client(tmp_path, "local")
+    kept = tmp_path / "kept.key"
+    kept.write_bytes(key_files.make_client(tmp_path, "laptop").read_bytes())
+    key_files.remove_client(tmp_path, "laptop")
+    config = BusConfig(keys=str(tmp_path)) if stream_has_keys else BusConfig()
+    with Publisher("tcp://127.0.0.1:0", config) as publisher:
+        one = receiver.Receiver(publisher.address, str(kept))
+        try:
+            assert until(lambda: publisher.poll() or one.refused != "", 60)
+            words = "refuses this key" if stream_has_keys else "takes no keys, or others than this one"
+            assert words in one.refused and one.newest() is None
+        finally:
+            one.close()
 
 
 def test_what_is_no_key_file_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

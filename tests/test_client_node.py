@@ -102,6 +102,43 @@ def test_a_stream_with_keys_arrives(how: str, tmp_path: Path) -> None:
                 process.communicate(timeout=100)
 
 
+REFUSALS = {
+    "unknown key": "the stream refuses this key",
+    "no key": "refused: the stream wants a key (--keys FILE)",
+    "stream without keys": "refused: the stream takes no keys, or others than this one",
+}
+
+
+@pytest.mark.parametrize("how", REFUSALS)
+def test_who_is_refused_is_told(how: str, tmp_path: Path) -> None:
+    key_files.make_server(tmp_path)
+    key_files.make_client(tmp_path, "local")
+    laptop = key_files.make_client(tmp_path, "laptop")
+    kept = tmp_path / "kept.key"
+    kept.write_bytes(laptop.read_bytes())
+    key_files.remove_client(tmp_path, "laptop")
+    config = BusConfig() if how == "stream without keys" else BusConfig(keys=str(tmp_path))
+    with Publisher("tcp://127.0.0.1:0", config) as publisher, (tmp_path / "said").open("w") as said:
+        command = [str(FOUND), str(CLIENT / "receive.js"), publisher.address]
+        command += [] if how == "no key" else ["--keys", str(kept)]
+        environment = {**os.environ, "HMMR_LIVE_KEYS": ""}
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, env=environment)
+
+        def over() -> bool:
+            publisher.poll()
+            return REFUSALS[how] in (tmp_path / "said").read_text()
+
+        try:
+            assert until(over, 200), (tmp_path / "said").read_text()
+            if how == "unknown key":  # libzmq would not try again
+                assert process.wait(60) == 2
+            else:
+                assert process.poll() is None
+        finally:
+            process.kill()
+            process.wait()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -121,7 +158,7 @@ def test_wrong_arguments_are_said(arguments: list[str], words: str) -> None:
 
 
 def test_without_its_packages_one_line_says_so(tmp_path: Path) -> None:
-    for name in ("package.json", "receive.js", "pose.js", "keys.js"):
+    for name in ("package.json", "receive.js", "pose.js", "keys.js", "refusal.js"):
         shutil.copy(CLIENT / name, tmp_path)
     command = [str(FOUND), "receive.js"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)

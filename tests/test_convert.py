@@ -61,7 +61,12 @@ def test_skeleton_and_mesh_stand_where_the_recording_says(recording, tmp_path):
         np.testing.assert_allclose(glb.matrices(frame / 30)[:, :3, 3], ours[frame], atol=1e-4)
     convert(recording, tmp_path / "floor.bvh", origin="floor")
     moved = Bvh(tmp_path / "floor.bvh").joints()[:, order] - ours
-    np.testing.assert_allclose(moved, np.broadcast_to(moved[0, 0], moved.shape), atol=1e-4)
+    np.testing.assert_allclose(moved, np.broadcast_to(moved[:, :1], moved.shape), atol=1e-4)  # as a whole …
+    np.testing.assert_allclose(
+        moved[..., [0, 2]], np.broadcast_to(moved[0, 0, [0, 2]], (20, 24, 2)), atol=1e-4
+    )
+    lowest = (ours + moved)[..., 1].min(axis=1)  # … and up or down, to the floor
+    assert lowest.min() > 0.0 and np.ptp(lowest) < np.ptp(ours[..., 1].min(axis=1))
 
 
 def test_a_part_that_a_crash_left_is_read_as_it_is(recording, tmp_path):
@@ -71,13 +76,17 @@ def test_a_part_that_a_crash_left_is_read_as_it_is(recording, tmp_path):
     assert 10 < len(told.rows) < 20 and part.exists()
 
 
-def test_the_body_of_the_recording_is_wanted(tmp_path):
+def test_the_body_of_the_recording_is_wanted(tmp_path, capsys):
     np.savez(tmp_path / "smpl.npz", **random_smpl_arrays(5))
     body = load_body(tmp_path / "smpl.npz")
     source = write_bus(tmp_path / "a.mcap", bus_messages(take(10, body)))
     with pytest.raises(LoadError, match=f"recorded with the body {body.id}, and this is anny-24.*--body"):
         convert(source, tmp_path / "a.glb")
     convert(source, tmp_path / "a.glb", str(tmp_path / "smpl.npz"))
+    assert main([str(source), str(tmp_path / "b.glb"), "--body", str(tmp_path / "smpl.npz")]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert "b.glb: glTF has no place for this body's pose corrections; without them" in told[0]
+    assert told[1].endswith("b.glb: 10 frames")
     assert len(Glb(tmp_path / "a.glb").attribute("POSITION")) == len(body.v_template)
 
 
@@ -102,7 +111,12 @@ def test_amass_in_keeps_amass_own_world(tmp_path):
 BAD = {
     "no such file": ("absent.mcap", "x.bvh", "absent.mcap: there is no such file"),
     "kind in": ("a.fbx", "x.bvh", "a.fbx: cannot be read; known: .mcap"),
-    "bvh in": ("a.bvh", "x.glb", "a.bvh: cannot be read"),
+    "bvh in": (
+        "a.bvh",
+        "x.glb",
+        "a.bvh: .bvh is an end product and is not read back; convert the .mcap or .npz",
+    ),
+    "glb in": ("a.glb", "x.bvh", "a.glb: .glb is an end product"),
     "pickle": ("a.pkl", "x.bvh", "pickles are never read"),
     "kind out": ("a.mcap", "x.fbx", "x.fbx: cannot be written; known: .amass.npz"),
     "part out": ("a.mcap", "x.npz.part", "x.npz.part: cannot be written"),

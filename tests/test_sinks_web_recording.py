@@ -123,16 +123,20 @@ def test_another_body_than_the_pages_is_refused(publisher: Publisher, tmp_path: 
 def test_the_end_of_the_live_program_waits_while_there_is_something_to_be_made_whole(
     publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    allowed: list[float] = []
-    monkeypatch.setattr(module, "take_longer", allowed.append)
+    allowed: list[tuple[float, str]] = []
+
+    def take_longer(seconds: float, finishing: Path | None = None) -> None:
+        allowed.append((seconds, finishing.suffix if finishing else ""))
+
+    monkeypatch.setattr(module, "take_longer", take_longer)
     recording = BusRecording(publisher.address, tmp_path, BODY)
     started(publisher, recording)
     assert allowed == []
     publish(publisher, 0)
     assert recorded(recording, 1)
-    assert allowed == [20.0]
+    assert allowed == [(20.0, ".npz")]
     recording.stop()
-    assert allowed == [20.0, 0.0]
+    assert allowed == [(20.0, ".npz"), (0.0, "")]
 
 
 def test_nobody_there(tmp_path: Path) -> None:

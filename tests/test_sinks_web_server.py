@@ -23,6 +23,8 @@ from viewer_stream import Stage, posed
 from web_sink import camera_message, click, web_sink, window
 
 from realtime.body.smpl import load_body
+from realtime.config import Config
+from realtime.supervisor import Supervisor
 
 pytestmark = pytest.mark.timeout(600)  # every sink loads viser; on a loaded machine that takes a while
 
@@ -205,3 +207,14 @@ def test_it_ends_when_asked_and_keeps_what_it_recorded(stage: Stage, tmp_path: P
     (path,) = tmp_path.iterdir()
     with np.load(path, allow_pickle=False) as recording:
         assert len(recording["theta"]) > 0
+
+
+def test_it_runs_when_it_serves(stage: Stage, capfd: pytest.CaptureFixture[str]) -> None:
+    """What `run_live.py` says of it: starting, until the page is there."""
+    config = Config(viewer_kind="none", sinks=["web:0"])
+    with Supervisor(config, stage.address) as supervisor:
+        assert supervisor.children == {"web": "starting"}
+        assert until(lambda: supervisor.poll() and supervisor.children == {"web": "running"}, 120)
+        told = capfd.readouterr().err
+        assert told.startswith("web: open http://127.0.0.1:")
+        assert get(told.split()[-1])[0] == 200

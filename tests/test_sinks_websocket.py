@@ -20,11 +20,13 @@ from sink_programs import sink_program, streaming
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from realtime.config import Config
 from realtime.errors import ConfigError
 from realtime.sinks.bones import BoneReader
 from realtime.sinks.broadcast import IN_FLIGHT, MAX_CLIENTS, MAX_INCOMING_PER_S, Broadcaster
 from realtime.sinks.records import Record
 from realtime.sinks.websocket import read_arguments
+from realtime.supervisor import Supervisor
 
 TOKEN = "correct-horse"
 MESSAGE = standing(2)
@@ -285,3 +287,12 @@ def test_the_program_refuses_an_open_door():
     command = [sys.executable, "-m", "realtime.sinks.websocket", "8766,host=0.0.0.0"]
     done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and "give a token too" in done.stderr and done.stderr.count("\n") <= 2
+
+
+def test_it_runs_when_it_serves(capfd: pytest.CaptureFixture[str]):
+    with Supervisor(Config(viewer_kind="none", sinks=["websocket:0"])) as supervisor:
+        assert supervisor.children == {"websocket": "starting"}
+        assert until(lambda: supervisor.poll() and supervisor.children == {"websocket": "running"}, 60)
+        told = capfd.readouterr().err
+        assert told.startswith("websocket: ws://127.0.0.1:")
+        connect(told.split()[-1], proxy=None).close()

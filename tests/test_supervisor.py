@@ -107,19 +107,30 @@ def finishing(finish_s: float, *arguments: str) -> Supervisor:
 def test_a_child_that_makes_a_file_whole_is_waited_for(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    log = tmp_path / "log"
+    log, file = tmp_path / "log", tmp_path / "log.npz"
     with finishing(20.0, str(log), "longer"):
         assert until(log.exists)
     assert log.read_text() == "whole"
-    assert caplog.messages == ["child is still making its recording whole; waiting for it, at most 20 s"]
+    assert caplog.messages == [f"child is still making {file} whole; waiting for it, at most 20 s"]
 
 
-def test_a_child_that_takes_too_long_over_its_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    log = tmp_path / "log"
-    with finishing(1.5, str(log), "longer"):
+@pytest.mark.parametrize("how", ["too long", "stalled"])
+def test_a_child_that_does_not_finish_its_file(
+    how: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it began is removed, and it is said where its rows are."""
+    log, part = tmp_path / "log", tmp_path / "log.npz.part"
+    part.write_bytes(b"rows")
+    (tmp_path / ".log.npz.123.tmp").write_bytes(b"half of an .npz")
+    (tmp_path / ".logs.npz.123.tmp").write_bytes(b"another's")
+    monkeypatch.setattr(module, "STALLED_S", 60.0 if how == "too long" else 0.5)
+    with finishing(1.5 if how == "too long" else 60.0, str(log), "longer"):
         assert until(log.exists)
     assert log.read_text() == "started"
-    assert len(caplog.messages) == 2 and "python -m realtime.record X.npz.part" in caplog.messages[1]
+    assert caplog.messages[1] == (
+        f"child did not finish its recording; make it whole: python -m realtime.record {part}"
+    )
+    assert {entry.name for entry in tmp_path.iterdir()} == {"log", "log.npz.part", ".logs.npz.123.tmp"}
 
 
 def test_a_child_that_might_and_has_nothing_to_finish_gets_its_second(tmp_path: Path) -> None:
@@ -127,6 +138,51 @@ def test_a_child_that_might_and_has_nothing_to_finish_gets_its_second(tmp_path: 
     with finishing(60.0, str(log)):
         assert until(log.exists)
     assert log.read_text() == "started"  # it has ended itself, before its file was there
+
+
+@posix
+def test_a_child_that_hangs_with_nothing_to_finish_is_not_waited_for(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with finishing(300.0, str(log)) as supervisor:
+        assert until(log.exists)
+        process = supervisor._children[0].process
+        assert process is not None
+        process.send_signal(signal.SIGSTOP)
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 60.0  # 0.85 s when the machine is not busy
+    assert process.poll() == -signal.SIGKILL
+
+
+def test_a_server_runs_once_it_can_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RESTART_PAUSES_S", (0.01,) * 3)
+    door = tmp_path / "door"
+    supervisor = Supervisor(Config(viewer_kind="none"))
+    supervisor.add("child", [sys.executable, str(FAULTS / "serve.py"), str(door)], restarts=True, serves=True)
+    with supervisor:
+        assert supervisor.children == {"child": "starting"} and not supervisor.poll()
+        door.touch()
+        assert becomes(supervisor, "running")
+        notes = supervisor._notes
+        door.unlink()
+        assert becomes(supervisor, "restarting") and becomes(supervisor, "starting")
+        door.touch()
+        assert becomes(supervisor, "running")
+    assert notes is not None and not notes.exists()
+
+
+def test_where_no_note_can_be_kept_a_server_counts_as_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: str) -> str:
+        raise OSError("full")
+
+    monkeypatch.setattr(module.tempfile, "mkdtemp", refuse)
+    supervisor = Supervisor(Config(viewer_kind="none"))
+    supervisor.add(
+        "child", [sys.executable, str(FAULTS / "serve.py"), str(tmp_path / "x")], True, serves=True
+    )
+    with supervisor:
+        assert supervisor.children == {"child": "running"}
 
 
 def test_the_web_sink_may_finish_its_recording() -> None:

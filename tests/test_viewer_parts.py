@@ -1,6 +1,4 @@
-"""The parts of the viewer that need no rendering: camera, floor, shadow, panel."""
-
-import math
+"""The parts of the viewer that need no rendering: camera, grid, shadow, panel."""
 
 import numpy as np
 import pytest
@@ -10,7 +8,6 @@ from hypothesis import strategies as st
 from viewer_stream import HEIGHT, WIDTH, image_message, pose_message, posed
 
 from realtime.body.skeleton import BLAZEPOSE_NAMES
-from realtime.floor import Floor
 from realtime.viewer.floor import coarse_mesh, grid_lines, shadow
 from realtime.viewer.orbit import FREE_M, OrbitCamera
 from realtime.viewer.panel import Numbers, Picture, draw_panel
@@ -75,28 +72,6 @@ def test_the_camera_lets_a_person_move_a_little_and_then_follows():
     camera.forget_person()
     camera.follow(20.0, np.array([-1.0, 0.0, 3.0]), 0.9)
     assert camera.target[0] == -1.0  # the next person is framed at once
-
-
-def test_the_floor_stays_under_a_jump_and_trembling_feet():
-    floor = Floor()
-    rng = np.random.default_rng(0)
-    heights = []
-    for step in range(300):
-        t = step / 30
-        jump = 0.4 * max(0.0, math.sin(2 * math.pi * (t - 5) / 1.0)) if 5 < t < 5.5 else 0.0
-        heights.append(floor.update(t, 0.9 - jump + rng.normal(0, 0.01)))
-    assert np.ptp(heights[60:]) < 0.02 and abs(heights[-1] - 0.9) < 0.03
-
-
-def test_the_floor_follows_a_lasting_change_and_forgets():
-    floor = Floor()
-    for step in range(60):
-        floor.update(step / 30, 0.9)
-    for step in range(60, 360):
-        floor.update(step / 30, 1.2)
-    assert floor.y == pytest.approx(1.2, abs=0.01)
-    floor.reset()
-    assert floor.y is None and floor.update(20.0, 0.5) == 0.5
 
 
 def test_grid_and_shadow_lie_on_the_floor():

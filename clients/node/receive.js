@@ -6,6 +6,7 @@
 
 import { parseArgs } from "node:util";
 import { loadKeys } from "./keys.js";
+import { watchForRefusal } from "./refusal.js";
 
 const NOTHING_YET_MS = 5000; // after as long without a pose it is said what may be wrong
 const EVERY_HWM = 100_000; // how far an --every reader may fall behind: half an hour of poses
@@ -44,6 +45,8 @@ function readArguments() {
 const { address, every, frames, json, keys } = readArguments();
 const { Subscriber, TOPIC, ageMs, decodePose } = await packages();
 const curve = keys && { curveServerKey: keys.server, curvePublicKey: keys.public, curveSecretKey: keys.secret };
+const hint = setTimeout(() => console.error("nothing yet: is the stream running there?"), NOTHING_YET_MS);
+hint.unref();
 let subscriber;
 try {
   subscriber = new Subscriber({
@@ -56,15 +59,17 @@ try {
     heartbeatTimeToLive: 1000,
     heartbeatTimeout: 5000,
   });
+  watchForRefusal(subscriber, keys !== null, (words, final) => {
+    console.error(`${address}: ${words}`);
+    clearTimeout(hint);
+    if (final) process.exit(2);
+  });
   subscriber.connect(address);
 } catch (error) {
   usage(`${address}: cannot connect (${error.message}); expected tcp://HOST:PORT`);
 }
 subscriber.subscribe(TOPIC);
 console.error(`waiting for poses from ${address}`);
-const wanted = keys ? "does it know this key?" : "does it want a key (--keys FILE)?";
-const hint = setTimeout(() => console.error(`nothing yet: is the stream running there, and ${wanted}`), NOTHING_YET_MS);
-hint.unref();
 
 let last = { seq: -1, tPublishNs: -1n };
 let count = 0;

@@ -17,7 +17,6 @@ from realtime.body.smpl import Body
 from realtime.files.steady import Steady
 
 ROTATIONS = "Zrotation Xrotation Yrotation"
-CHUNK_FRAMES = 1000
 END_SHARE = 0.05  # of a leaf joint's vertices: the outermost, whose centre ends the bone
 SHORTEST_END_M = 0.01
 
@@ -28,12 +27,13 @@ def write_bvh(file: BinaryIO, motion: Steady, body: Body) -> None:
     file.write(f"MOTION\nFrames: {len(motion.pelvis)}\nFrame Time: {1 / motion.fps:.8f}\n".encode())
     order = _in_file_order(body)
     line = " ".join(["%.6f"] * (3 + 3 * len(order))) + "\n"
-    angles = np.degrees(euler_zxy(motion.rotations[:, order]))  # (T, 24, 3) about z, x, y
-    _unwind(angles)
-    numbers = np.concatenate((motion.pelvis, angles.reshape(len(motion.pelvis), -1)), axis=1)
-    for first in range(0, len(numbers), CHUNK_FRAMES):
-        part = numbers[first : first + CHUNK_FRAMES]
-        file.write("".join(line % tuple(row) for row in part.tolist()).encode())
+    before: np.ndarray | None = None
+    for part in motion.parts():
+        angles = np.degrees(euler_zxy(motion.rotations(part)[:, order]))  # (N, 24, 3) about z, x, y
+        _unwind(angles, angles[0] if before is None else before)
+        before = angles[-1]
+        numbers = np.concatenate((motion.pelvis[part], angles.reshape(len(angles), -1)), axis=1)
+        file.write("".join(line % tuple(row) for row in numbers.tolist()).encode())
 
 
 def euler_zxy(rotations: np.ndarray) -> np.ndarray:
@@ -46,12 +46,11 @@ def euler_zxy(rotations: np.ndarray) -> np.ndarray:
     return np.stack((z, x, y), axis=-1)
 
 
-def _unwind(angles: np.ndarray) -> None:
-    """(T, J, 3) degrees about z, x, y, in place: of all that mean the same turn, those nearest to the frame before, so
-    that who interpolates the angles does not spin the bone."""
+def _unwind(angles: np.ndarray, before: np.ndarray) -> None:
+    """(N, J, 3) degrees about z, x, y, in place: of all that mean the same turn, those nearest to the frame before, so
+    that who interpolates the angles does not spin the bone. before (J, 3): ahead of the first."""
     joints = np.arange(angles.shape[1])
-    before = angles[0]
-    for frame in angles[1:]:
+    for frame in angles:
         same = np.stack((frame, frame * (1.0, -1.0, 1.0) + 180.0))
         same -= 360.0 * np.round((same - before) / 360.0)
         frame[:] = same[np.abs(same - before).sum(axis=2).argmin(axis=0), joints]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +28,7 @@ from realtime.record_file import (
 )
 
 READABLE = (".mcap", ".npz", ".amass.npz")
+ROWS_AT_FIRST = 4096
 CLOCK_OF_A_FILE = "file"  # whose clock the stamps are: nobody's any more
 
 
@@ -92,7 +93,7 @@ def _rows_of_bus(path: Path) -> Rows:
     from realtime.files.mcap_file import BusRecording  # only here: nothing else wants the package
 
     recording = BusRecording(path)
-    rows, damaged, bodies = [], 0, set()
+    rows, count, damaged, bodies = np.zeros(ROWS_AT_FIRST, ROW), 0, 0, set()
     for data in recording:
         if not data.startswith(b"pose "):
             continue
@@ -102,8 +103,11 @@ def _rows_of_bus(path: Path) -> Rows:
             damaged += 1
             continue
         bodies.add(message.body)
-        rows.append(_row(message))
-    if not rows:
+        if count == len(rows):  # in place, by a quarter: an hour is never there twice
+            rows.resize(count + count // 4, refcheck=False)
+        _fill(rows[count], message)
+        count += 1
+    if not count:
         raise RecordError(
             f"{path}: holds no pose of hmmr-live" + (f", but {damaged} damaged ones" if damaged else "")
         )
@@ -113,41 +117,44 @@ def _rows_of_bus(path: Path) -> Rows:
         )
     constants = {**recording.constants, "body": bodies.pop()}
     header = {"constants": constants, "nominal_fps": 30.0, "pelvis_rest_m": None}
-    return Rows(header, np.stack(rows), damaged + recording.torn)
+    return Rows(header, rows[:count], damaged + recording.torn)
 
 
-def _row(message: PoseMessage) -> np.ndarray:
-    row = np.zeros((), ROW)
+def _fill(row: np.ndarray, message: PoseMessage) -> None:
     row["frame_index"], row["t_capture_ns"] = message.frame, message.t_capture_ns
     row["theta"], row["joints"], row["trans"] = message.theta, message.joints, message.trans
     row["score"], row["person"] = message.score, min(message.person, 2**31 - 1)
     row["state"] = STATES.index(message.state)
-    return row
+
+
+def message_of(row: np.ndarray, seq: int, constants: Mapping[str, str]) -> PoseMessage:
+    """A row as the message that it would have been: it carries no look ahead, and was published when captured. Raises
+    MessageError."""
+    return PoseMessage(
+        seq=seq,
+        t_publish_ns=int(row["t_capture_ns"]),
+        clock=CLOCK_OF_A_FILE,
+        frame=int(row["frame_index"]),
+        t_capture_ns=int(row["t_capture_ns"]),
+        person=int(row["person"]),
+        state=STATES[row["state"]],  # type: ignore[arg-type]
+        score=float(row["score"]),
+        body=constants.get("body", ""),
+        model=constants.get("model", ""),
+        theta=row["theta"],
+        trans=row["trans"],
+        joints=row["joints"],
+    )
 
 
 def _write_bus(file: BinaryIO, recording: Rows) -> None:
-    """Poses as they would have gone over the bus; they carry no look ahead, and were published when captured."""
     from realtime.files.mcap_file import BusWriter
 
     constants = dict(recording.header["constants"])
     writer = BusWriter(file, constants)
     for seq, row in enumerate(recording.rows):
         try:
-            message = PoseMessage(
-                seq=seq,
-                t_publish_ns=int(row["t_capture_ns"]),
-                clock=CLOCK_OF_A_FILE,
-                frame=int(row["frame_index"]),
-                t_capture_ns=int(row["t_capture_ns"]),
-                person=int(row["person"]),
-                state=STATES[row["state"]],  # type: ignore[arg-type]
-                score=float(row["score"]),
-                body=constants.get("body", ""),
-                model=constants.get("model", ""),
-                theta=row["theta"],
-                trans=row["trans"],
-                joints=row["joints"],
-            )
+            message = message_of(row, seq, constants)
         except MessageError as error:
             raise RecordError(f"frame {seq} cannot go into an .mcap: {error}") from None
         writer.add(encode_pose(message))

@@ -3,11 +3,15 @@
 Live capture is not uniform. Rotations are interpolated on the sphere (slerp), the pelvis along a line, between the
 rows before and after each instant; where nobody was seen, or nothing came, for longer than LONGEST_BRIDGE_S, the
 last pose stands until somebody is there again.
+
+An hour is 108 000 instants of 24 rotations: they are made part by part, as often as somebody asks for them, and never
+held together.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,8 +25,8 @@ LEAST_FPS = 30  # Meshcapade's add-on refuses less than its target, by default 3
 MOST_FPS = 240
 LONGEST_BRIDGE_S = 0.5
 LONGEST_S = 24 * 3600  # a stamp that is wrong must not ask for a petabyte
-MOST_INSTANTS = 1_000_000  # nine hours at 30 a second, and as many gigabytes
-FLOOR_PERCENTILE = 10  # of the lowest points: one wrong frame does not sink it
+MOST_INSTANTS = 1_000_000  # nine hours at 30 a second; a .glb of them would be half a gigabyte
+PART = 2048  # instants that are in memory at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,40 +34,58 @@ class Steady:
     """One body of fixed shape over T instants, world (y up), metres."""
 
     fps: int
-    rotations: np.ndarray  # (T, 24, 3, 3) float64, each joint against its parent; [:, 0]: pelvis → world
+    turns: Callable[[slice], np.ndarray]  # part of the T instants → what `rotations` gives
     pelvis: np.ndarray  # (T, 3) float64
     betas: np.ndarray  # (10,) float32
 
-    def joints(self, body: Body) -> np.ndarray:
-        """(T, 24, 3) float64, world."""
-        joints, _ = forward_kinematics(body, self.rotations, self.betas)
-        return joints - joints[:, :1] + self.pelvis[:, None]
+    def parts(self) -> Iterator[slice]:
+        """All instants, PART of them at a time."""
+        for first in range(0, len(self.pelvis), PART):
+            yield slice(first, min(first + PART, len(self.pelvis)))
+
+    def rotations(self, part: slice = slice(None)) -> np.ndarray:
+        """(N, 24, 3, 3) float64, each joint against its parent; [:, 0]: pelvis → world."""
+        return self.turns(part)
+
+    def joints(self, body: Body, part: slice = slice(None)) -> np.ndarray:
+        """(N, 24, 3) float64, world."""
+        joints, _ = forward_kinematics(body, self.rotations(part), self.betas)
+        return joints - joints[:, :1] + self.pelvis[part, None]
 
 
 def steady(recording: Rows, body: Body, on_floor: bool = True) -> Steady:
     """The motion from the first to the last row that shows somebody.
 
-    on_floor: the world's origin is on the floor, below the pelvis of the first instant; else at the camera.
+    on_floor: y is the height over the ground under the feet (realtime/files/ground.py), and the world's origin is below
+    the pelvis of the first instant; else at the camera, and y as it was seen.
     Raises RecordError: nobody was seen in it, or its stamps do not tell times.
     """
-    rows = _with_somebody(recording.rows)
-    betas = shape_of_most(rows)
-    t_s = (rows["t_capture_ns"] - rows["t_capture_ns"][0]) / 1e9
+    rows = recording.rows
+    shown = _with_somebody(rows)
+    stamps_ns = rows["t_capture_ns"][shown]
+    t_s = (stamps_ns - stamps_ns[0]) / 1e9
     if t_s[-1] > LONGEST_S:
         raise RecordError(f"its stamps span {t_s[-1] / 3600:.0f} hours: it is damaged, or not one recording")
     fps = steady_fps(t_s, float(recording.header["nominal_fps"]))
     if t_s[-1] * fps > MOST_INSTANTS:
         raise RecordError(
-            f"its stamps make {t_s[-1] / 3600:.1f} hours at {fps} per second: more than fits into memory"
+            f"its stamps make {t_s[-1] / 3600:.1f} hours at {fps} per second: more than one file takes"
         )
-    pose = to_world(rows["theta"], rows["trans"], R_world_cam(recording))
-    instants_s = np.arange(int(np.floor(t_s[-1] * fps + 1e-3)) + 1) / fps
-    before, share = _between(t_s, instants_s)
-    after = np.minimum(before + 1, len(rows) - 1)
-    turns = matrix_to_quaternion(pose.rotations)
-    rotations = quaternion_to_matrix(slerp(turns[before], turns[after], share[:, None, None]))
-    pelvis = pose.trans[before] + share[:, None] * (pose.trans[after] - pose.trans[before])
-    motion = Steady(fps, rotations, pelvis, betas)
+    R = R_world_cam(recording)
+    before, share = _between(t_s, np.arange(int(np.floor(t_s[-1] * fps + 1e-3)) + 1) / fps)
+    after = np.minimum(before + 1, len(shown) - 1)
+
+    def turns(part: slice) -> np.ndarray:
+        first, last = before[part], after[part]
+        needed = slice(int(first[0]), int(last[-1]) + 1)
+        pose = to_world(rows["theta"][shown[needed]], np.zeros(3), R)
+        known = matrix_to_quaternion(pose.rotations)
+        a, b = known[first - needed.start], known[last - needed.start]
+        return quaternion_to_matrix(slerp(a, b, share[part, None, None]))
+
+    places = (rows["trans"] @ R.T)[shown]
+    pelvis = places[before] + share[:, None] * (places[after] - places[before])
+    motion = Steady(fps, turns, pelvis, shape_of_most(rows, shown))
     return _on_floor(motion, body) if on_floor else motion
 
 
@@ -85,13 +107,14 @@ def R_world_cam(recording: Rows) -> np.ndarray:
         raise RecordError(f"camera_pitch_deg, camera_roll_deg: {told} are no angles") from None
 
 
-def shape_of_most(rows: np.ndarray) -> np.ndarray:
-    """(10,) float32: mean betas of the person who was tracked longest; of everybody where nobody was."""
-    tracked = rows[rows["state"] >= STATES.index("warming")]
+def shape_of_most(rows: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """(10,) float32: mean betas of the person who was tracked longest in the rows `shown`; of everybody where nobody
+    was."""
+    tracked = shown[rows["state"][shown] >= STATES.index("warming")]
     if len(tracked):
-        people, counts = np.unique(tracked["person"], return_counts=True)
-        rows = tracked[tracked["person"] == people[counts.argmax()]]
-    return rows["theta"][:, 75:].astype(np.float64).mean(axis=0).astype(np.float32)
+        people, counts = np.unique(rows["person"][tracked], return_counts=True)
+        shown = tracked[rows["person"][tracked] == people[counts.argmax()]]
+    return rows["theta"][:, 75:][shown].astype(np.float64).mean(axis=0).astype(np.float32)
 
 
 def slerp(start: np.ndarray, end: np.ndarray, share: np.ndarray) -> np.ndarray:
@@ -109,13 +132,14 @@ def slerp(start: np.ndarray, end: np.ndarray, share: np.ndarray) -> np.ndarray:
 
 
 def _with_somebody(rows: np.ndarray) -> np.ndarray:
-    """Rows that show somebody, each later than the one before."""
-    rows = rows[rows["state"] != STATES.index("lost")]
-    if not len(rows):
+    """Indices (N,) of the rows that show somebody, each later than the one before."""
+    shown = np.flatnonzero(rows["state"] != STATES.index("lost"))
+    if not len(shown):
         raise RecordError("nobody was seen in it: there is no motion to write")
-    later = np.ones(len(rows), bool)
-    later[1:] = rows["t_capture_ns"][1:] > np.maximum.accumulate(rows["t_capture_ns"])[:-1]
-    return rows[later]
+    stamps = rows["t_capture_ns"][shown]
+    later = np.ones(len(shown), bool)
+    later[1:] = stamps[1:] > np.maximum.accumulate(stamps)[:-1]
+    return shown[later]
 
 
 def _between(t_s: np.ndarray, instants_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -130,9 +154,9 @@ def _between(t_s: np.ndarray, instants_s: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _on_floor(motion: Steady, body: Body) -> Steady:
-    rest_low = body.shaped(motion.betas)[:, 1].min()
-    sole = rest_low - body.rest_joints(motion.betas)[:, 1].min()  # from the lowest joint to the skin below it
-    lowest = motion.joints(body)[..., 1].min(axis=1) + sole
+    from realtime.files.ground import ground_height  # which is about a Steady
+
     x, _, z = motion.pelvis[0]
-    origin = np.array([x, np.percentile(lowest, FLOOR_PERCENTILE), z])
-    return Steady(motion.fps, motion.rotations, motion.pelvis - origin, motion.betas)
+    origin = np.tile((x, 0.0, z), (len(motion.pelvis), 1))
+    origin[:, 1] = ground_height(motion, body)
+    return replace(motion, pelvis=motion.pelvis - origin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,11 @@ def write_whole(target: Path, write: Callable[[BinaryIO], None], number: bool = 
         return move_into_place(temporary, target, number)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def unfinished_beside(target: Path) -> list[Path]:
+    """What writers of `target` that were killed, or are at it, have left of it."""
+    return sorted(target.parent.glob(f".{glob.escape(target.name)}.*.tmp"))
 
 
 def move_into_place(file: Path, target: Path, number: bool = False) -> Path:

@@ -24,6 +24,7 @@ class SinkEntry:
     help: str  # one line, for --help and for error messages; begins with how it is written
     checks: bool = False  # its module has `read_arguments`: bad arguments are refused before anything starts
     joins: bool = True  # it subscribes to poses as soon as it runs: the frames of a file wait for it
+    serves: bool = False  # others connect to it: it says when they can (realtime.child.say_serving)
     finish_s: float = (
         0.0  # how long it may take to make a file whole when the stream ends, beyond what all may
     )
@@ -47,12 +48,14 @@ SINKS = {
         "realtime.sinks.websocket",
         "websocket[:PORT][,key=value…]  humanoid bones over WebSocket, JSON or records; default 8766",
         checks=True,
+        serves=True,
     ),
     "web": SinkEntry(
         "realtime.sinks.web",
         "web[:PORT][,key=value…]  a page for the browser; default 8765",
         checks=True,
         joins=False,  # while a window is open
+        serves=True,
         finish_s=20.0,
     ),
 }

@@ -14,7 +14,7 @@ from typing import Any
 
 from realtime.body.smpl import load_body
 from realtime.bus.subscriber import Subscriber
-from realtime.child import run
+from realtime.child import run, say_serving
 from realtime.errors import ConfigError
 from realtime.messages import PoseMessage
 from realtime.sinks.bones import BoneReader
@@ -63,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Subscriber(flags.connect, "pose", keys=flags.keys) as subscriber,
     ):
         print(f"websocket: ws://{options['host']}:{clients.port}", file=sys.stderr, flush=True)
+        say_serving()
         while (message := subscriber.receive()) is not None:
             assert isinstance(message, PoseMessage)  # no other topic is subscribed to
             pace.take(time.monotonic())

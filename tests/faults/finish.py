@@ -12,13 +12,13 @@ from realtime import child
 
 def main() -> int:
     log = Path(sys.argv[1])
+    if sys.argv[2:]:
+        child.take_longer(20.0, log.with_suffix(".npz"))
     try:
         log.write_text("started")
         while True:
             time.sleep(0.05)
     finally:
-        if sys.argv[2:]:
-            child.take_longer(20.0)
         time.sleep(2.5)
         log.write_text("whole")
 

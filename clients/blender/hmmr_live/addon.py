@@ -93,7 +93,9 @@ def _draw_missing(layout):
 
 
 def _draw_stream(box, stream):
-    if stream.pose is None:
+    if refused := stream.refused:
+        box.label(text=refused, icon="ERROR")
+    elif stream.pose is None:
         box.label(text="waiting for the stream", icon="TIME")
         box.label(text="with a key" if stream.keys is not None else "without a key: does it want one?")
     elif stream.silent:

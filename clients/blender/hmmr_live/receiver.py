@@ -9,6 +9,7 @@ import numpy as np
 
 from .keys import KeysError, load_keys
 from .message import TOPIC, MessageError, Pose, age_ms, decode
+from .refusal import Refusal
 from .smallpack import MAX_BYTES
 
 try:
@@ -52,6 +53,7 @@ class Receiver:
         self.pose: Pose | None = None  # the newest
         self._arrivals: deque[tuple[float, float | None]] = deque()  # (monotonic seconds, age in ms)
         self._context = zmq.Context()
+        self._refusal: Refusal | None = None  # of the newest: what befalls it befalls all
         self._every: zmq.Socket | None = None
         self._every_seen: tuple[int, int] | None = None
         try:
@@ -89,6 +91,11 @@ class Receiver:
         if self._every is not None:
             self._every.close(linger=0)
             self._every = None
+
+    @property
+    def refused(self) -> str:
+        """Why nothing comes, where the stream refuses us; else empty."""
+        return str(self._refusal)
 
     @property
     def silent(self) -> bool:
@@ -138,6 +145,8 @@ class Receiver:
         else:
             socket.setsockopt(zmq.RCVHWM, EVERY_HWM)
         socket.setsockopt(zmq.SUBSCRIBE, TOPIC)
+        if self._refusal is None:
+            self._refusal = Refusal(self._context, socket, self.keys is not None)
         try:
             socket.connect(self.address)
         except (zmq.ZMQError, ValueError, TypeError) as error:

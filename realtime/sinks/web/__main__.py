@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realtime.child import run
+from realtime.child import run, say_serving
 from realtime.errors import ConfigError, install_command
 from realtime.sinks.command import parse_command
 from realtime.sinks.web.guard import Guard
@@ -67,6 +67,7 @@ def _open(options: Options, sock: socket.socket, address: str, keys: str | None)
     server = GuardedServer(sock, Guard(options.token, port), "hmmr-live")
     query = f"?token={options.token}" if options.token else ""
     print(f"web: open http://{_reached_as(options.host)}:{port}/{query}", file=sys.stderr, flush=True)
+    say_serving()
     return Watch(server, body, address, options.record.resolve(), 1.0 / options.fps, keys)
 
 

@@ -120,9 +120,8 @@ class BusRecording:
         }
         try:
             self._recorder = Recorder(self._path, NOMINAL_FPS, constants, self._body.J_template[0])
-            take_longer(
-                SINKS["web"].finish_s
-            )  # should the live program end while there is something to be made whole
+            # Should the live program end while there is something to be made whole.
+            take_longer(SINKS["web"].finish_s, self._path)
         except ConfigError as error:
             self._refuse(str(error))
         return self._recorder
