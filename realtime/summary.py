@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
@@ -17,16 +17,19 @@ from realtime.observation import State
 
 SAMPLES = 100_000  # per stage: the last 55 minutes at 30 fps in 0.4 MB; percentiles are over these
 
-# The way of a frame, in order; latency counts from its arrival, also with --every-frame.
+# The way of a frame, in order. With --every-frame everything counts from its arrival.
 STAGES = (
+    "camera",  # exposure, by the driver's stamp → arrival, decoded; only where there is such a stamp
     "wait",  # arrival → perception takes it up
     "perception",
     "perception_own",  # of it, the networks with what is before and behind them (or MediaPipe's call), where it is told
     "look_ahead",  # waiting for the frames after it; only of a model that wants them
     "estimate",  # features, ring, network, body, metres
+    "engine",  # of it, the network alone; only where it was asked
     "publish",  # encoding and handing to the bus
     "features_to_sent",  # estimate + publish
-    "capture_to_publish",  # everything
+    "arrival_to_publish",  # everything that this program does
+    "capture_to_publish",  # the same, and `camera` where that is known: how old a pose is when it is sent
 )
 
 
@@ -58,19 +61,46 @@ class Samples:
         return {**{key: round(float(value), 3) for key, value in numbers.items()}, "count": self.count}
 
 
-@dataclass(frozen=True, slots=True)
-class Stamps:
-    """When one frame passed each station, time.monotonic_ns()."""
+class Stamps(NamedTuple):
+    """When one frame passed each station, time.monotonic_ns(); None where it did not, or nobody can tell."""
 
+    exposure_ns: int | None  # the driver's stamp
     arrival_ns: int
     perception_start_ns: int
     perception_end_ns: int
-    perception_own_ns: int | None
-    complete_ns: (
-        int  # when the last frame that its estimate waited for was perceived; itself, without look-ahead
-    )
+    perception_own_ns: int | None  # a duration, as perception tells it
+    # When the last frame that its estimate waited for was perceived; itself, without look-ahead:
+    complete_ns: int
+    engine_start_ns: int | None
+    engine_end_ns: int | None
     estimated_ns: int
     sent_ns: int
+
+
+def durations_ms(stamps: Stamps) -> dict[str, float]:
+    """Stage → milliseconds, of the stages that this frame went through."""
+    exposure, arrival, perception_start, perception_end, own, complete, engine_start, engine_end, *end = (
+        stamps
+    )
+    estimated, sent = end
+    ns = {
+        "wait": perception_start - arrival,
+        "perception": perception_end - perception_start,
+        "estimate": estimated - complete,
+        "publish": sent - estimated,
+        "features_to_sent": sent - complete,
+        "arrival_to_publish": sent - arrival,
+        "capture_to_publish": sent - (arrival if exposure is None else exposure),
+    }
+    if exposure is not None:
+        ns["camera"] = arrival - exposure
+    if own is not None:
+        ns["perception_own"] = own
+    if complete > perception_end:
+        ns["look_ahead"] = complete - perception_end
+    if engine_start is not None and engine_end is not None:
+        ns["engine"] = engine_end - engine_start
+    return {stage: duration / 1e6 for stage, duration in ns.items()}
 
 
 class Tally:
@@ -86,19 +116,8 @@ class Tally:
 
     def add(self, stamps: Stamps, state: State) -> None:
         """One published frame."""
-        for stage, start_ns, end_ns in (
-            ("wait", stamps.arrival_ns, stamps.perception_start_ns),
-            ("perception", stamps.perception_start_ns, stamps.perception_end_ns),
-            ("estimate", stamps.complete_ns, stamps.estimated_ns),
-            ("publish", stamps.estimated_ns, stamps.sent_ns),
-            ("features_to_sent", stamps.complete_ns, stamps.sent_ns),
-            ("capture_to_publish", stamps.arrival_ns, stamps.sent_ns),
-        ):
-            self.stages[stage].add((end_ns - start_ns) / 1e6)
-        if stamps.complete_ns > stamps.perception_end_ns:
-            self.stages["look_ahead"].add((stamps.complete_ns - stamps.perception_end_ns) / 1e6)
-        if stamps.perception_own_ns is not None:
-            self.stages["perception_own"].add(stamps.perception_own_ns / 1e6)
+        for stage, ms in durations_ms(stamps).items():
+            self.stages[stage].add(ms)
         self.states[state] += 1
         self.published += 1
         self._first_sent_ns = self._first_sent_ns or stamps.sent_ns
@@ -168,7 +187,9 @@ class Summary:
         ]
         if latency["count"]:
             median, p99 = latency["p50"], latency["p99"]
-            text.append(f"latency capture → publish: median {median:.1f} ms, 99 % under {p99:.1f} ms")
+            camera = self.latency_ms.get("camera", {}).get("p50")
+            of_it = "" if camera is None else f"; of it the camera {camera:.1f}, by its driver's stamps"
+            text.append(f"latency capture → publish: median {median:.1f} ms, 99 % under {p99:.1f} ms{of_it}")
         seen = ", ".join(f"{count} {state}" for state, count in self.states.items() if count)
         if seen:
             text.append(f"states: {seen}")
