@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from realtime.bus.status import StatusSender
+from realtime.camera.drops import REASONS
 from realtime.key_files import client_names
 from realtime.perception import in_short
 from realtime.summary import Summary, plain
@@ -83,6 +84,7 @@ class Report:
     def _drops(self) -> dict[str, int]:
         """Frames the source gave that were not published, by reason."""
         return {
+            **dict.fromkeys(REASONS, 0),
             **self._stream.view.feed.status().drops,
             "invalid": self._stream.invalid,
         }

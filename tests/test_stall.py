@@ -138,6 +138,7 @@ def test_when_the_loop_stood_still(stream) -> None:
     late, *after = [one for one in sent if one[1] > perception.stall_over_ns]
     assert late[0] == BEFORE  # the one that was being looked at
     number, sent_ns = after[0]
-    # the newest of the moment, and not those that came meanwhile
-    assert late[1] - camera.taken_ns(number) < PERIOD_NS
+    # The newest of the moment, and not one of those that came meanwhile; a period old at the most, and as much again
+    # for a machine on which the next one was due and the reader had not had its turn.
+    assert late[1] - camera.taken_ns(number) < 2 * PERIOD_NS
     assert summary.frames["drop_reasons"]["replaced_by_newer"] >= 8

@@ -8,11 +8,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from realtime.camera.capture import BACKLOG_SHARE, FFMPEG_GUESS_FPS, MAX_BACKLOG, Capture
+from realtime.camera.capture import MAX_BACKLOG, Capture
 from realtime.camera.exposure import ExposureClock
 from realtime.errors import SourceError
 
-PAUSE_S, PAUSE_SHARE = 0.4, 5.0  # no picture for so long, and so many times longer than before: a pause
+PAUSE_S, PAUSE_SHARE = 0.4, 5.0  # no picture for so long, and so many times longer than usual: a pause
+WAITED_SHARE = 0.5  # of the usual time between two; a picture that came sooner was there already
+USUAL_GAIN = 0.1
 
 
 class Reader:
@@ -75,20 +77,19 @@ class Reader:
         """The next picture; after a pause (of the source, or of us) the first that had to be waited for: those that
         come at once were held back meanwhile, and are old."""
         image = self._read(capture)
-        paused_s = time.monotonic() - self._read_at_s
-        if image is not None and self._usual_s and paused_s > max(PAUSE_S, PAUSE_SHARE * self._usual_s):
-            waited_for_s = BACKLOG_SHARE / (capture.nominal_fps or FFMPEG_GUESS_FPS)
+        now_s = time.monotonic()
+        interval_s = now_s - self._read_at_s if self._read_at_s else 0.0
+        if image is not None and self._usual_s and interval_s > max(PAUSE_S, PAUSE_SHARE * self._usual_s):
             for _ in range(MAX_BACKLOG):
-                before_s = time.monotonic()
                 newer = self._read(capture)
                 if newer is None or self._abandoned.is_set():
                     return newer
                 self._lose(self, "old_on_arrival")
-                image = newer
-                if time.monotonic() - before_s > waited_for_s:
+                image, before_s, now_s = newer, now_s, time.monotonic()
+                if now_s - before_s > WAITED_SHARE * self._usual_s:
                     break
-        now_s = time.monotonic()
-        self._usual_s = now_s - self._read_at_s if self._read_at_s else 0.0
+        interval_s = min(interval_s, PAUSE_SHARE * self._usual_s) if self._usual_s else interval_s
+        self._usual_s += USUAL_GAIN * (interval_s - self._usual_s) if self._usual_s else interval_s
         self._read_at_s = now_s
         return image
 
