@@ -21,7 +21,7 @@ def result(perception="blazepose", own=14.0, **changes):
         "features_to_sent": stage(1.5),
         "arrival_to_publish": stage(own + 3.0),
         "capture_to_publish": stage(own + 3.0),
-        "arrival_to_received": stage(own + 3.5),
+        "sent_to_received": stage(0.5),
         "capture_to_received": stage(own + 3.5),
         "age_at_ticks": stage(own + 20.0),
     }
@@ -100,7 +100,7 @@ def test_what_is_met_and_what_is_not():
 def test_a_long_tail_and_a_slow_way_are_not_met():
     slow = result()
     slow["latency_ms"] = {
-        **slow["latency_ms"], "arrival_to_publish": stage(17.0, 26.0), "arrival_to_received": stage(18.5)
+        **slow["latency_ms"], "arrival_to_publish": stage(17.0, 26.0), "sent_to_received": stage(1.5)
     }  # fmt: skip
     assert verdicts([slow])[:2] == ["NOT MET", "NOT MET"]
 

@@ -115,7 +115,7 @@ def first_after(sent, when_ns):
 
 @pytest.mark.parametrize(
     ("queue", "fetching_s", "stamped"),
-    [(1000, 0.0, False), (2, 0.0, False), (2, 0.09, True), (0, 0.0, False)],
+    [(1000, 0.0, False), (2, 0.0, False), (2, 0.15, True), (0, 0.0, False)],
     ids=["network holds all back", "driver holds two back", "only their stamps tell", "nothing held back"],
 )
 def test_when_the_source_stood_still(stream, monkeypatch, queue, fetching_s, stamped) -> None:
