@@ -85,6 +85,8 @@ def integer(fields: dict[str, Any], key: str) -> int:
 
 
 def check_integer(name: str, value: object, low: int = 0, high: int = _INT_MAX) -> int:
+    if type(value) is int and low <= value <= high:
+        return value
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise MessageError(f"{name}: expected an integer, found {type(value).__name__}")
     if not low <= value <= high:
@@ -93,6 +95,8 @@ def check_integer(name: str, value: object, low: int = 0, high: int = _INT_MAX) 
 
 
 def check_number(name: str, value: object, low: float, high: float) -> float:
+    if type(value) is float and low <= value <= high:
+        return value
     if isinstance(value, bool) or not isinstance(value, (int, float, np.floating, np.integer)):
         raise MessageError(f"{name}: expected a number, found {type(value).__name__}")
     if not low <= value <= high:  # false for NaN
@@ -141,7 +145,7 @@ def array_from_bytes(name: str, value: object, shape: tuple[int, ...]) -> np.nda
     """Little-endian float32 bytes → read-only array of `shape`; a leading -1 is filled in from the length."""
     if not isinstance(value, bytes):
         raise MessageError(f"{name}: expected binary float32, found {type(value).__name__}")
-    row = 4 * math.prod(abs(size) for size in shape)
+    row = abs(4 * math.prod(shape))
     if len(value) % row if shape[0] == -1 else len(value) != row:
         raise MessageError(f"{name}: {len(value)} bytes do not make float32 {shape}")
     return np.frombuffer(value, "<f4").reshape(shape)
