@@ -11,7 +11,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import numpy as np
 import psutil
 
 from realtime import Subscriber
+from realtime.messages import PoseMessage
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTLED_S = 10.0  # caches are filled by then; the allocator's pools still grow in steps for minutes:
@@ -30,11 +32,12 @@ END_S = 30.0
 
 
 class Receiver(threading.Thread):
-    """Takes in every pose; keeps how old each was."""
+    """Takes in every pose; keeps how old each was, and when it was there, decoded."""
 
     def __init__(self, address: str) -> None:
         super().__init__(daemon=True)
         self.ages_ms: list[float] = []
+        self.at_ns: list[tuple[int, int]] = []  # (source frame index, time.monotonic_ns())
         self._subscriber = Subscriber(address, every=True)
         self.stopped = threading.Event()
 
@@ -42,23 +45,34 @@ class Receiver(threading.Thread):
         while not self.stopped.is_set():
             message = self._subscriber.receive(0.2)
             age_ms = None if message is None else message.age_ms()
-            if age_ms is not None:
+            if isinstance(message, PoseMessage) and age_ms is not None:
+                self.at_ns.append((message.frame, time.monotonic_ns()))
                 self.ages_ms.append(age_ms)
         self._subscriber.close()
 
 
-def measure(source: str, seconds: float, flags: Sequence[str]) -> dict[str, Any]:
-    """Run once. Returns the program's summary with `received`, `received_ms`, `memory` and `cores` added.
+def measure(
+    source: str,
+    seconds: float,
+    flags: Sequence[str],
+    beside: Callable[[str], AbstractContextManager[object]] | None = None,
+) -> dict[str, Any]:
+    """Run once. Returns the program's summary with `received`, `received_ms`, `received_at_ns` [(frame, when)], `said`
+    (its stderr), `memory` and `cores` added.
+
+    beside: given the bus's address, a context in which something goes on beside the run.
 
     Raises RuntimeError with what the program said if it does not run to its end, or publishes nothing.
     """
     address = _free_address()
     receiver = Receiver(address)
     receiver.start()
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "summary.json"
+    with ExitStack() as stack:
+        out = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "summary.json"
         process = _start(source, address, ["--duration", str(seconds), "--summary", str(out), *flags])
         try:
+            if beside is not None:
+                stack.enter_context(beside(address))
             watched = _watch(process, receiver, seconds)
             _, said = process.communicate(timeout=END_S)
         finally:
@@ -72,6 +86,7 @@ def measure(source: str, seconds: float, flags: Sequence[str]) -> dict[str, Any]
         raise RuntimeError(f"{source}: nothing was published, nothing to measure")
     ages = receiver.ages_ms
     result["received"] = len(ages)
+    result["received_at_ns"], result["said"] = receiver.at_ns, said
     result["received_ms"] = {f"p{p}": float(np.percentile(ages, p)) for p in (50, 95, 99)} if ages else {}
     return {**result, **watched}
 

@@ -14,7 +14,7 @@ from realtime.bus.publisher import keys_for
 from realtime.config import MAP_MODES, MIRROR_MODES, PERCEPTION_ENGINES, Config, apply_setting, settable_keys
 from realtime.errors import ConfigError, HmmrLiveError, LoadError, install_command
 from realtime.perception import PERCEPTIONS
-from realtime.record import check_record_path, check_writable_folder
+from realtime.record import check_record_path, check_trace_path, check_writable_folder
 from realtime.sinks import SINKS
 from realtime.supervisor import Supervisor
 from realtime.terminal import print_anything
@@ -171,6 +171,13 @@ def build_parser() -> argparse.ArgumentParser:
     add("--duration", type=_seconds, default=0.0, metavar="S", help="end after S seconds")
     add("--summary", default="", metavar="PATH.json", help="write what the run did: frames, drops, latencies")
     add(
+        "--trace",
+        default="",
+        metavar="PATH",
+        help="write when each frame passed each stage: .json (Chrome trace, opens in Perfetto) or .csv; the last "
+        "100,000 frames, at the end of the run",
+    )
+    add(
         "--set",
         dest="settings",
         action="append",
@@ -241,6 +248,8 @@ def parse(argv: Sequence[str]) -> Config:
         taken.add(path.resolve())
     if config.summary:
         check_writable_folder("--summary", Path(config.summary))
+    if config.trace:
+        check_trace_path(Path(config.trace))
     return config
 
 

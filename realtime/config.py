@@ -111,6 +111,7 @@ class Config:
     frames: int = 0  # 0: no limit
     duration: float = 0.0  # seconds; 0: no limit
     summary: str = ""
+    trace: str = ""
     debug: bool = False
     camera: CameraConfig = field(default_factory=CameraConfig)
     perception: PerceptionConfig = field(default_factory=PerceptionConfig)

@@ -11,6 +11,7 @@ still puts nobody before the camera, without a new start.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from dataclasses import dataclass, replace
 
@@ -41,6 +42,7 @@ class _Turn:
     observation: Observation
     features: np.ndarray | None = None  # φ (F,), where somebody was seen
     estimate: Estimate | None = None  # None: the network has not spoken of it yet
+    engine_ns: tuple[int, int] | None = None  # time.monotonic_ns() around the step that did
 
 
 class Estimator:
@@ -161,11 +163,14 @@ class Estimator:
     def _step(self, features: np.ndarray, answers: bool) -> None:
         """One step of the network; `answers`: it speaks of the oldest open frame, not of one that was answered."""
         count = min(self._betas_count + 1, SHAPE_FRAMES)
+        started_ns = time.monotonic_ns()
         output = self._engine.step(features, self._horizons_ms, self._betas, 1.0 / count)
+        engine_ns = started_ns, time.monotonic_ns()
         if not _is_sound(output):
             self._give_up()
         elif answers:
             turn = self._open.popleft()
+            turn.engine_ns = engine_ns
             estimate = self._placed(turn, output)
             if estimate is None:
                 self.not_finite += 1
@@ -193,6 +198,7 @@ class Estimator:
             state="tracking" if self._ring.full else "warming",
             score=observation.score,
             person=observation.person,
+            engine_ns=turn.engine_ns,
         )
 
     def _answer_open(self) -> None:
@@ -223,6 +229,7 @@ class Estimator:
             state="held" if held else "lost",
             score=observation.score if held else 0.0,
             person=observation.person,
+            engine_ns=None,
         )
 
     def _start_or_continue(self, t_ns: int) -> float:

@@ -20,10 +20,13 @@ class Frame:
     image: np.ndarray  # (H, W, 3) uint8, BGR
     index: int  # source frame index: counts every frame the source gave, used or not, from 0
     t_capture_ns: int  # when the picture was taken, on the stream's time line (see below)
-    t_arrival_ns: int  # time.monotonic_ns() when it reached us; latency is counted from here
+    t_arrival_ns: int  # time.monotonic_ns() when it reached us, decoded
     camera: str  # id of the source
-    # Live, t_capture_ns == t_arrival_ns. With --every-frame the time line is the clip's own:
-    # first arrival + index / fps, so that the network sees the true time between frames.
+    t_exposure_ns: int | None = (
+        None  # the driver's stamp, where there is one to be believed (camera/exposure.py)
+    )
+    # Live, t_capture_ns is t_exposure_ns, or without one t_arrival_ns. With --every-frame the time line is the
+    # clip's own: first arrival + index / fps, so that the network sees the true time between frames.
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +74,4 @@ class Estimate:
     state: State
     score: float
     person: int
+    engine_ns: tuple[int, int] | None = None  # time.monotonic_ns() around the network; None: it was not asked

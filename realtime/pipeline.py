@@ -33,6 +33,7 @@ from realtime.stop import StopRequest
 from realtime.summary import Stamps, Summary, Tally
 from realtime.supervisor import Supervisor
 from realtime.terminal import Terminal
+from realtime.trace import Trace
 from realtime.version import VERSION
 from realtime.view import View
 
@@ -60,6 +61,7 @@ def run(config: Config) -> Summary:
         stop.loading = False
         ended_by = stream.loop(stop, report)
         stream.finish_recordings()
+        stream.view.feed.close()  # what nobody read is counted
         summary = report.summary(ended_by)
     for line in summary.lines():
         terminal.say(line)
@@ -112,6 +114,9 @@ class Stream:
         stack.callback(self.finish_recordings)
         for path in config.record:
             self._record(Path(path))
+        self.trace: Trace | None = None
+        if config.trace:
+            self.trace = stack.enter_context(Trace(Path(config.trace), feed))
         self.tally = Tally()
         self.taken: deque[Taken] = deque()
         self.processed = 0
@@ -204,6 +209,8 @@ class Stream:
             if not self.invalid:  # once; the status message counts
                 log.warning("frame %d not published: %s", frame.index, error)
             self.invalid += 1
+            if self.trace is not None:
+                self.trace.drop(frame.index, "invalid")
             return False
         self.publisher.publish(data)
         return True
@@ -213,15 +220,20 @@ class Stream:
     ) -> None:
         self.estimate = estimate
         stamps = Stamps(
+            exposure_ns=taken.frame.t_exposure_ns,
             arrival_ns=taken.frame.t_arrival_ns,
             perception_start_ns=taken.perception_start_ns,
             perception_end_ns=taken.perception_end_ns,
             perception_own_ns=taken.perception_own_ns,
             complete_ns=complete_ns,
+            engine_start_ns=estimate.engine_ns[0] if estimate.engine_ns else None,
+            engine_end_ns=estimate.engine_ns[1] if estimate.engine_ns else None,
             estimated_ns=estimated_ns,
             sent_ns=sent_ns,
         )
         self.tally.add(stamps, estimate.state)
+        if self.trace is not None:
+            self.trace.add(taken.frame.index, estimate.state, stamps)
 
     @property
     def state(self) -> str:

@@ -47,6 +47,7 @@ from realtime.terminal import print_anything
 log = logging.getLogger(__name__)
 
 FLUSH_S = 1.0  # what a kill can cost
+TRACE_KINDS = (".csv", ".json")
 BATCH_ROWS = 256  # rows kept between two flushes at most; at 30 fps a flush comes long before
 
 
@@ -83,6 +84,13 @@ def check_writable_folder(flag: str, path: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise ConfigError(f"{flag} {path}: cannot write into {path.parent} ({error.strerror})") from None
+
+
+def check_trace_path(path: Path) -> None:
+    """Of --trace. Raises ConfigError where no trace can be written."""
+    if path.suffix not in TRACE_KINDS:
+        raise ConfigError(f"--trace {path}: expected a name that ends in {' or '.join(TRACE_KINDS)}")
+    check_writable_folder("--trace", path)
 
 
 class Recorder:

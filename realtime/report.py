@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from realtime.bus.status import StatusSender
+from realtime.camera.drops import REASONS
 from realtime.key_files import client_names
 from realtime.perception import in_short
 from realtime.summary import Summary, plain
@@ -114,7 +115,8 @@ class Report:
     def _drops(self) -> dict[str, int]:
         """Frames the source gave that were not published, by reason."""
         return {
-            "replaced_by_newer": self._stream.view.feed.status().skipped,
+            **dict.fromkeys(REASONS, 0),
+            **self._stream.view.feed.status().drops,
             "invalid": self._stream.invalid,
         }
 
@@ -146,10 +148,12 @@ class Report:
         return "   ".join(parts)
 
     def summary(self, ended_by: str) -> Summary:
-        """Of the whole run; to be called before the stages are closed."""
+        """Of the whole run; to be called when the source is closed, and before the stages are.
+
+        captured = published + dropped, each counted where it happened.
+        """
         stream, camera = self._stream, self._stream.view.feed.status()
         tally, drops = stream.tally, self._drops()
-        drops["unread_at_the_end"] = max(0, camera.captured - camera.skipped - stream.processed)
         return Summary(
             source=camera.name,
             ended_by=ended_by,

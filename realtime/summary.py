@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
@@ -17,16 +17,19 @@ from realtime.observation import State
 
 SAMPLES = 100_000  # per stage: the last 55 minutes at 30 fps in 0.4 MB; percentiles are over these
 
-# The way of a frame, in order; latency counts from its arrival, also with --every-frame.
+# The way of a frame, in order. With --every-frame everything counts from its arrival.
 STAGES = (
+    "camera",  # exposure, by the driver's stamp → arrival, decoded; only where there is such a stamp
     "wait",  # arrival → perception takes it up
     "perception",
     "perception_own",  # of it, the networks with what is before and behind them (or MediaPipe's call), where it is told
     "look_ahead",  # waiting for the frames after it; only of a model that wants them
     "estimate",  # features, ring, network, body, metres
+    "engine",  # of it, the network alone; only where it was asked
     "publish",  # encoding and handing to the bus
     "features_to_sent",  # estimate + publish
-    "capture_to_publish",  # everything
+    "arrival_to_publish",  # everything that this program does
+    "capture_to_publish",  # the same, and `camera` where that is known: how old a pose is when it is sent
 )
 
 
@@ -35,13 +38,15 @@ class Samples:
 
     def __init__(self, capacity: int = SAMPLES) -> None:
         self._ms = np.zeros(capacity, np.float32)
+        self._slots: Any = self._ms.data  # takes a number in a third of numpy's time
         self.count = 0
         self.max_ms = 0.0
 
     def add(self, ms: float) -> None:
-        self._ms[self.count % len(self._ms)] = ms
+        self._slots[self.count % len(self._slots)] = ms
         self.count += 1
-        self.max_ms = max(self.max_ms, ms)
+        if ms > self.max_ms:
+            self.max_ms = ms
 
     def recent_ms(self, count: int) -> float | None:
         """Median of the last `count`; None before the first."""
@@ -58,19 +63,44 @@ class Samples:
         return {**{key: round(float(value), 3) for key, value in numbers.items()}, "count": self.count}
 
 
-@dataclass(frozen=True, slots=True)
-class Stamps:
-    """When one frame passed each station, time.monotonic_ns()."""
+class Stamps(NamedTuple):
+    """When one frame passed each station, time.monotonic_ns(); None where it did not, or nobody can tell."""
 
+    exposure_ns: int | None  # the driver's stamp
     arrival_ns: int
     perception_start_ns: int
     perception_end_ns: int
-    perception_own_ns: int | None
-    complete_ns: (
-        int  # when the last frame that its estimate waited for was perceived; itself, without look-ahead
-    )
+    perception_own_ns: int | None  # a duration, as perception tells it
+    # When the last frame that its estimate waited for was perceived; itself, without look-ahead:
+    complete_ns: int
+    engine_start_ns: int | None
+    engine_end_ns: int | None
     estimated_ns: int
     sent_ns: int
+
+
+def durations_ms(stamps: Stamps) -> dict[str, float]:
+    """Stage → milliseconds, of the stages that this frame went through."""
+    exposure, arrival, perception_start, perception_end, own = stamps[:5]
+    complete, engine_start, engine_end, estimated, sent = stamps[5:]
+    ms = {
+        "wait": (perception_start - arrival) / 1e6,
+        "perception": (perception_end - perception_start) / 1e6,
+        "estimate": (estimated - complete) / 1e6,
+        "publish": (sent - estimated) / 1e6,
+        "features_to_sent": (sent - complete) / 1e6,
+        "arrival_to_publish": (sent - arrival) / 1e6,
+        "capture_to_publish": (sent - (arrival if exposure is None else exposure)) / 1e6,
+    }
+    if exposure is not None:
+        ms["camera"] = (arrival - exposure) / 1e6
+    if own is not None:
+        ms["perception_own"] = own / 1e6
+    if complete > perception_end:
+        ms["look_ahead"] = (complete - perception_end) / 1e6
+    if engine_start is not None and engine_end is not None:
+        ms["engine"] = (engine_end - engine_start) / 1e6
+    return ms
 
 
 class Tally:
@@ -86,19 +116,8 @@ class Tally:
 
     def add(self, stamps: Stamps, state: State) -> None:
         """One published frame."""
-        for stage, start_ns, end_ns in (
-            ("wait", stamps.arrival_ns, stamps.perception_start_ns),
-            ("perception", stamps.perception_start_ns, stamps.perception_end_ns),
-            ("estimate", stamps.complete_ns, stamps.estimated_ns),
-            ("publish", stamps.estimated_ns, stamps.sent_ns),
-            ("features_to_sent", stamps.complete_ns, stamps.sent_ns),
-            ("capture_to_publish", stamps.arrival_ns, stamps.sent_ns),
-        ):
-            self.stages[stage].add((end_ns - start_ns) / 1e6)
-        if stamps.complete_ns > stamps.perception_end_ns:
-            self.stages["look_ahead"].add((stamps.complete_ns - stamps.perception_end_ns) / 1e6)
-        if stamps.perception_own_ns is not None:
-            self.stages["perception_own"].add(stamps.perception_own_ns / 1e6)
+        for stage, ms in durations_ms(stamps).items():
+            self.stages[stage].add(ms)
         self.states[state] += 1
         self.published += 1
         self._first_sent_ns = self._first_sent_ns or stamps.sent_ns
@@ -168,7 +187,9 @@ class Summary:
         ]
         if latency["count"]:
             median, p99 = latency["p50"], latency["p99"]
-            text.append(f"latency capture → publish: median {median:.1f} ms, 99 % under {p99:.1f} ms")
+            camera = self.latency_ms.get("camera", {}).get("p50")
+            of_it = "" if camera is None else f"; of it the camera {camera:.1f}, by its driver's stamps"
+            text.append(f"latency capture → publish: median {median:.1f} ms, 99 % under {p99:.1f} ms{of_it}")
         seen = ", ".join(f"{count} {state}" for state, count in self.states.items() if count)
         if seen:
             text.append(f"states: {seen}")

@@ -14,6 +14,7 @@ import pytest
 
 from realtime import pipeline
 from realtime.camera import CameraStatus
+from realtime.camera.drops import Drop
 from realtime.config import Config
 from realtime.features import FEATURE_DIM, FEATURE_VERSION
 from realtime.observation import Detection, Frame
@@ -90,6 +91,9 @@ class ScriptedFeed:
         return CameraStatus(
             self.name, state, 160, 120, FPS, FPS, self.given, 0, 0, 1.0 if self.given else None, "scripted"
         )
+
+    def dropped(self) -> list[Drop]:
+        return []
 
     def close(self) -> None:
         self.closed = True

@@ -1,64 +1,87 @@
 """bench.latency measures real runs and prints what it measured."""
 
+import csv
+import json
+
 import cv2
 import numpy as np
 import pytest
 from streams import write_clip
 
+from bench import latency
 from bench.clip_at_rate import write_at_rate
-from bench.latency import main, merge, rows
-from bench.live_run import Start, first_pose, measure
+from bench.latency import main
+from bench.live_run import first_pose, measure
+from realtime.trace import read_csv
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    clip = write_clip(tmp_path_factory.mktemp("clip") / "bar.avi", 40)
-    return measure(str(clip), 10.0, [])
+def session(tmp_path_factory):
+    """(folder with all that one session wrote, what it printed)."""
+    folder = tmp_path_factory.mktemp("session")
+    clip = write_clip(folder / "bar.avi", 60)
+    files = [
+        part
+        for kind in ("json", "csv", "png", "trace")
+        for part in (f"--{kind}", str(folder / f"out.{'trace.json' if kind == 'trace' else kind}"))
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        said = []
+        patch.setattr("builtins.print", lambda *parts, **_: said.append(" ".join(map(str, parts))))
+        flags = ["--source", str(clip), "--seconds", "10", "--rounds", "1", "--starts", "0"]
+        assert main([*flags, "--subscribers", "3", "--recording", "--hog", *files]) == 0
+    return folder, "\n".join(said)
 
 
-def test_a_short_run_is_measured(run):
-    assert run["frames"]["captured"] == 40
-    assert 1 <= run["received"] <= run["frames"]["published"]
-    assert run["received_ms"]["p50"] >= 0.9 * run["latency_ms"]["capture_to_publish"]["p50"]
-    assert run["memory"]["rss_mb"][0][1] > 50
+def test_each_load_stands_beside_the_unloaded_run(session):
+    folder, said = session
+    (report,) = json.loads((folder / "out.json").read_text())["sessions"]
+    assert [one["load"] for one in report["merged"]] == ["", "3 subscribers", "recording", "CPU hog"]
+    for one in report["merged"]:
+        frames = one["frames"]
+        assert frames["captured"] == 60 == frames["published"] + sum(frames["drop_reasons"].values())
+        assert one["latency_ms"]["age_at_ticks"]["count"] > 20
+        received, sent = (one["latency_ms"][f"arrival_to_{end}"]["p50"] for end in ("received", "publish"))
+        assert received >= 0.9 * sent
+    assert report["merged"][1]["bus"]["subscribers"]["pose"] >= 4  # the crowd of three, and the render ticks
+    assert sorted(one["frames"] for one in report["merged"][2]["recordings"])[0] > 0
+    header = next(line for line in said.splitlines() if line.startswith("ms: p50"))
+    assert [header.count(word) for word in ("3 subscribers", "recording", "CPU hog", "ratio")] == [1, 1, 1, 3]
+    assert "p99 of arrival to publish over its p50" in said
+    assert "not measured; --against mediapipe" in said
 
 
-def test_the_table_holds_what_was_measured(run):
-    table = {what.strip(): cells for what, *cells in rows(run)}
-    stages = run["latency_ms"]
-    assert table["perception, median ms"][0] == f"{stages['perception']['p50']:.2f}"
-    assert table["capture to publish, median ms"][0] == f"{stages['capture_to_publish']['p50']:.2f}"
-    assert table["memory, most, MB"] == [f"{max(mb for _, mb in run['memory']['rss_mb']):.0f}", "<= 500"]
-    assert "start to first pose, median s" not in table
+def test_every_frame_is_in_the_csv(session):
+    folder, _ = session
+    with (folder / "out.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    names = list(dict.fromkeys(line["kind"] for line in lines))
+    assert len(names) == 4 and names[1:] == ["3 subscribers", "recording", "CPU hog"]
+    for name in names:
+        of_kind = [line for line in lines if line["kind"] == name]
+        assert sorted(int(line["frame"]) for line in of_kind) == list(range(60))
+        for line in of_kind:
+            assert bool(line["dropped"]) != bool(line["sent_ns"])
+            assert not line["received_ns"] or int(line["received_ns"]) > int(line["arrival_ns"])
+    with (folder / "out.ticks.csv").open() as file:
+        ticks = list(csv.DictReader(file))
+    assert {line["kind"] for line in ticks} == set(names)
+    assert all(float(line["age_ms"]) > 0 for line in ticks)
 
 
-def test_side_by_side_the_ratio_is_of_the_medians(run):
-    stages = {name: {**stage, "p50": 4 * (stage["p50"] or 0.0)} for name, stage in run["latency_ms"].items()}
-    slower = {**run, "latency_ms": stages, "perception": {"name": "mediapipe"}}
-    starts = [[Start(1.0, 100.0), Start(3.0, 100.0), Start(2.0, 100.0)], [Start(4.0, 500.0)]]
-    ours = {**run, "perception": {"name": "blazepose"}}
-    table = {what.strip(): cells for what, *cells in rows(ours, slower, starts)}
-    assert table["perception, median ms"][2:] == ["0.25", "<= 0.6 x"]
-    twice = {**ours, "perception": {"name": "blazepose", "mirror": "both"}}  # the target is one of one look
-    asked = {what.strip(): cells for what, *cells in rows(twice, slower)}["perception, median ms"]
-    assert asked[2:] == ["0.25", "<= 0.6 x with mirror=off"]
-    own, sent = (run["latency_ms"][stage]["p50"] for stage in ("perception_own", "capture_to_publish"))
-    over = [float(cell) for cell in table["over MediaPipe's own call"][:2]]
-    assert over == pytest.approx([sent / (4 * own), sent / own], abs=1e-3)
-    assert table["start to first pose, median s"] == ["2.00", "4.00", "", "<= 3"]
-    assert table["shortest / longest, s"][0] == "1.00 / 3.00"
+def test_the_trace_goes_from_the_camera_to_the_display(session):
+    folder, _ = session
+    events = json.loads((folder / "out.trace.json").read_text())["traceEvents"]
+    slices = {event["name"] for event in events if event["ph"] == "X"}
+    assert slices >= {"wait", "perception", "estimate", "publish", "on its way", "shown"}
+    ends = {event["pid"] for event in events if event["ph"] == "f"}
+    assert 3 in ends  # some were shown
 
 
-def test_several_runs_become_one(run):
-    slow = {name: {**stage, "p50": 9.0, "max": 1e6} for name, stage in run["latency_ms"].items()}
-    frames = {**run["frames"], "drop_reasons": {"another": 2}}
-    merged = merge([run, run, {**run, "latency_ms": slow, "frames": frames}])
-    assert merged["frames"]["captured"] == 120
-    assert merged["frames"]["drop_reasons"]["another"] == 2
-    assert merged["latency_ms"]["wait"]["p50"] == run["latency_ms"]["wait"]["p50"]
-    assert merged["latency_ms"]["wait"]["max"] == 1e6
-    assert merged["received"] == 3 * run["received"]
-    assert rows(merged)
+def test_the_picture_is_one(session):
+    folder, _ = session
+    picture = cv2.imread(str(folder / "out.png"))
+    assert picture.shape[0] > 500 and picture.std() > 5
 
 
 def test_a_start_lasts_until_somebody_is_seen():
@@ -67,13 +90,51 @@ def test_a_start_lasts_until_somebody_is_seen():
     assert start.rss_mb > 50
 
 
+def test_a_run_is_measured_and_traced(tmp_path):
+    clip = write_clip(tmp_path / "bar.avi", 40)
+    run = measure(str(clip), 10.0, ["--trace", str(tmp_path / "t.csv")])
+    rows, drops = read_csv(tmp_path / "t.csv")
+    assert run["frames"]["captured"] == 40 == len(rows) + len(drops)
+    assert 1 <= run["received"] == len(run["received_at_ns"]) <= run["frames"]["published"]
+    assert {frame for frame, _ in run["received_at_ns"]} <= {row.frame for row in rows}
+    assert run["memory"]["rss_mb"][0][1] > 50
+
+
 def test_a_program_that_fails_is_told(tmp_path, capsys):
     with pytest.raises(RuntimeError, match=r"ended with 3.*none\.mp4"):
         measure(str(tmp_path / "none.mp4"), 1.0, [])
     with pytest.raises(RuntimeError, match=r"ended with 3.*none\.mp4"):
         first_pose(str(tmp_path / "none.mp4"), [])
     assert main(["--source", str(tmp_path / "none.mp4"), "--fps", "60", "--starts", "0"]) == 1
-    assert "none.mp4" in capsys.readouterr().err
+    assert main(["--source", str(tmp_path / "none.mp4"), "--stall", "2"]) == 1
+    assert capsys.readouterr().err.count("none.mp4") == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        (["--subscribers", "17"], "1 to 16"),
+        (["--subscribers", "0"], "1 to 16"),
+        (["--fps", "15,0"], "frames per second"),
+        (["--against", "nobody"], "invalid choice"),
+    ],
+)
+def test_what_cannot_be_is_told(flags, why, capsys):
+    with pytest.raises(SystemExit):
+        main(flags)
+    assert why in capsys.readouterr().err
+
+
+def test_a_camera_is_asked_for_its_rate(monkeypatch):
+    asked = []
+
+    def refuses(kind, source, seconds):
+        asked.append((source, kind.flags))
+        raise RuntimeError("no camera here")
+
+    monkeypatch.setattr(latency, "run_kind", refuses)
+    assert main(["--source", "0", "--fps", "60", "--starts", "0", "--perception", "blazepose"]) == 1
+    assert asked == [("0", ("--perception", "blazepose", "--set", "camera.fps=60"))]
 
 
 def test_a_copy_at_another_rate_holds_the_same_pictures_over_and_over(tmp_path):

@@ -52,6 +52,7 @@ class Webcam:
             cv2.CAP_PROP_FRAME_HEIGHT: 240,
             cv2.CAP_PROP_FPS: 15,
             cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*"YUYV"),
+            cv2.CAP_PROP_POS_MSEC: 0,
         }[key]
 
     def read(self) -> tuple[bool, np.ndarray]:

@@ -12,6 +12,7 @@ from streams import ScriptedFeed, ScriptedPerception, free_address, scripted_con
 
 import realtime.pipeline as pipeline
 from realtime import Subscriber
+from realtime.camera.drops import REASONS
 from realtime.config import Config
 from realtime.estimator import Estimator
 
@@ -79,7 +80,7 @@ def test_every_frame_becomes_a_message_a_row_and_a_number(scripted, tmp_path, ca
         "processed": 40,
         "published": 40,
         "dropped": 0,
-        "drop_reasons": {"replaced_by_newer": 0, "invalid": 0, "unread_at_the_end": 0},
+        "drop_reasons": {**dict.fromkeys(REASONS, 0), "invalid": 0},
     }
     assert told["ended_by"] == "end of the source"
     assert sum(told["states"].values()) == 40

@@ -9,10 +9,11 @@ import pytest
 from realtime.summary import STAGES, Samples, Stamps, Summary, Tally, plain
 
 
-def stamps(start_ns=0, own_ns=15_000_000, look_ahead_ms=0):
-    times_ms = (2, 22, *(look_ahead_ms + ms for ms in (22, 25, 26)))
+def stamps(start_ns=0, own_ns=15_000_000, look_ahead_ms=0, camera_ms=30):
+    times_ms = (2, 22, *(look_ahead_ms + ms for ms in (22, 23, 24, 25, 26)))
     perception_start, perception_end, *later = (start_ns + ms * 1_000_000 for ms in times_ms)
-    return Stamps(start_ns, perception_start, perception_end, own_ns, *later)
+    exposure = None if camera_ms is None else start_ns - camera_ms * 1_000_000
+    return Stamps(exposure, start_ns, perception_start, perception_end, own_ns, *later)
 
 
 def test_percentiles_are_numpys():
@@ -54,14 +55,17 @@ def test_stages_states_and_rate():
         tally.add(stamps(i * 33_333_333), "tracking" if i else "lost")
     p50 = {name: stage.report()["p50"] for name, stage in tally.stages.items()}
     assert p50 == {
+        "camera": 30.0,
         "wait": 2.0,
         "perception": 20.0,
         "perception_own": 15.0,
         "look_ahead": None,
         "estimate": 3.0,
+        "engine": 1.0,
         "publish": 1.0,
         "features_to_sent": 4.0,
-        "capture_to_publish": 26.0,
+        "arrival_to_publish": 26.0,
+        "capture_to_publish": 56.0,
     }
     assert tuple(p50) == STAGES
     assert tally.states == {"tracking": 30, "warming": 0, "held": 0, "lost": 1}
@@ -80,7 +84,22 @@ def test_waiting_for_later_frames_is_latency_and_no_work():
     tally.add(stamps(look_ahead_ms=200), "tracking")
     p50 = {name: tally.stages[name].report()["p50"] for name in STAGES}
     assert (p50["look_ahead"], p50["estimate"], p50["features_to_sent"]) == (200.0, 3.0, 4.0)
-    assert p50["capture_to_publish"] == 226.0
+    assert p50["arrival_to_publish"] == 226.0
+
+
+def test_without_a_drivers_stamp_capture_is_arrival():
+    tally = Tally()
+    tally.add(stamps(camera_ms=None), "tracking")
+    p50 = {name: tally.stages[name].report()["p50"] for name in STAGES}
+    assert p50["camera"] is None
+    assert p50["capture_to_publish"] == p50["arrival_to_publish"] == 26.0
+
+
+def test_where_the_network_was_not_asked_it_took_no_time():
+    tally = Tally()
+    tally.add(stamps()._replace(engine_start_ns=None, engine_end_ns=None), "lost")
+    assert tally.stages["engine"].count == 0
+    assert tally.stages["estimate"].count == 1
 
 
 def summary(**changes):
@@ -121,3 +140,8 @@ def test_lines_for_people():
         "states: 2 tracking",
         "recorded 2 frames: a.npz",
     ]
+    stages = {"capture_to_publish": {"p50": 50.0, "p99": 60.0, "count": 2}, "camera": {"p50": 30.0}}
+    told = summary(ended_by="SIGINT", latency_ms=stages).lines()[1]
+    assert told == (
+        "latency capture → publish: median 50.0 ms, 99 % under 60.0 ms; of it the camera 30.0, by its driver's stamps"
+    )

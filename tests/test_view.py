@@ -39,6 +39,9 @@ class ListFeed:
     def status(self):
         return CameraStatus(self.name, "live", *IMAGE_SIZE, 30.0, 30.0, 0, 0, 0, None, "")
 
+    def dropped(self):
+        return []
+
     def close(self):
         self.closed = True
 

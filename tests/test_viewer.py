@@ -191,6 +191,28 @@ def test_numbers_of_a_stream_that_comes_stops_and_comes_again():
     stream.close()
 
 
+def test_the_age_at_render_ticks_is_that_of_the_pose_on_the_screen():
+    with Stage() as stage:
+        stream = LiveStream(stage.address)
+        stream.ticked()
+        assert stream.ages_at_ticks() == ""  # nothing was shown yet
+        receive(stream, lambda: stream.pose is not None)
+        stream.drawn(stream.pose)
+        first_ms = stream.pose.age_ms()
+        for _ in range(4):
+            stream.ticked()
+            time.sleep(0.05)
+        told = stream.ages_at_ticks()
+        assert told.startswith("4 pictures drawn")
+        most_ms = float(told.rpartition(" ")[2])
+        assert first_ms + 150 <= most_ms + 0.1 and most_ms < 10_000  # it grew while it stayed
+        stage.silent = True
+        receive(stream, lambda: stream.state == "waiting")
+        stream.ticked()
+        assert stream.ages_at_ticks() == told  # a pose that is nobody's any more
+        stream.close()
+
+
 def test_an_old_pose_kept_for_late_joiners_is_not_taken_for_a_live_one():
     with Stage() as stage:
         stage.silent = True

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.messages import decode, encode_pose
-from realtime.wire import MAX_MESSAGE_BYTES, MessageError
+from realtime.wire import MAX_MESSAGE_BYTES, MessageError, check_array, check_integer, check_number
 
 
 @settings(max_examples=300, deadline=None)
@@ -124,3 +124,35 @@ def test_what_is_refused(what: str) -> None:
     with pytest.raises(MessageError) as caught:
         decode(data)
     assert reason in str(caught.value)
+
+
+def test_numbers_whose_squares_overflow_are_finite_all_the_same() -> None:
+    for value in (1e30, -3e38, 0.0, np.finfo(np.float32).tiny):
+        array = np.full(85, value, np.float32)
+        assert check_array("theta", array, (85,)) is array
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("index", [0, 41, 84])
+def test_one_number_that_is_not_finite_is_found_wherever_it_is(value: float, index: int) -> None:
+    array = np.ones(85, np.float32)
+    array[index] = value
+    with pytest.raises(MessageError, match="NaN or infinity"):
+        check_array("theta", array, (85,))
+
+
+def test_what_is_not_laid_out_as_it_goes_out_is_made_so() -> None:
+    turned = np.arange(72, dtype=np.float32).reshape(3, 24).T
+    made = check_array("joints", turned, (24, 3))
+    assert made.flags.c_contiguous and np.array_equal(made, turned)
+    assert check_array("trans", np.ones(3), (3,)).dtype == np.float32
+    with pytest.raises(MessageError, match="expected shape"):
+        check_array("trans", np.ones(4, np.float32), (3,))
+
+
+def test_a_bool_is_no_number_and_limits_hold() -> None:
+    for check, wrong in ((check_integer, (True, -1, 1.0, 2**63)), (check_number, (False, 2.0, np.nan, "1"))):
+        for value in wrong:
+            with pytest.raises(MessageError):
+                check("score", value, 0, 1) if check is check_number else check("seq", value)
+    assert check_integer("seq", np.int64(7)) == 7 and check_number("score", 1, 0.0, 1.0) == 1.0

@@ -31,16 +31,22 @@ SNIFF_BYTES = 4096
 FFMPEG_GUESS_FPS = 25.0  # what FFmpeg says of a stream that tells no rate, as MJPEG over HTTP never does
 MAX_BACKLOG = 300  # pictures that FFmpeg may hold back while it finds out what a stream is: 5 s at 60 fps
 BACKLOG_SHARE = 0.3  # a picture that comes within this share of the time between two was held back
+MAX_STAMP_MS = 1e15  # 30,000 years: beyond, and for NaN, a driver gave nonsense
 
 
 class Capture:
     """An open cv2.VideoCapture. Not thread-safe: the thread that opened it reads and closes it."""
 
-    def __init__(self, video: cv2.VideoCapture, where: str, mode: str, nominal_fps: float) -> None:
+    def __init__(
+        self, video: cv2.VideoCapture, where: str, mode: str, nominal_fps: float, stamped: bool = False
+    ) -> None:
         self._video = video
         self.where = where  # what it is, as messages name it
         self.mode = mode  # what it gives, in words
         self.nominal_fps = nominal_fps  # 0 where unknown
+        self.stamped = (
+            stamped  # by its driver, on CLOCK_MONOTONIC if all is well (realtime/camera/exposure.py)
+        )
 
     def read(self) -> np.ndarray | None:
         """Next picture (H, W, 3) uint8 BGR; None where there is none (end, connection lost, read timed out).
@@ -57,6 +63,11 @@ class Capture:
             size = "no" if image is None else "x".join(str(length) for length in reversed(image.shape[:2]))
             raise SourceError(f"{self.where} gives {size} pixels, not a colour picture; try another source")
         return image
+
+    def stamp_ns(self) -> int:
+        """The driver's stamp of the picture last read, nanoseconds; 0 where it gives none."""
+        stamp_ms = self._video.get(cv2.CAP_PROP_POS_MSEC) if self.stamped else 0.0
+        return round(stamp_ms * 1e6) if 0.0 < stamp_ms < MAX_STAMP_MS else 0
 
     def pass_over(self) -> bool:
         """Go past the next picture without converting it; False where there is none."""
@@ -101,7 +112,7 @@ def open_webcam(device: int | str, config: CameraConfig) -> Capture:
     video.set(cv2.CAP_PROP_FPS, config.fps)
     video.set(cv2.CAP_PROP_BUFFERSIZE, config.buffers)
     fps = max(video.get(cv2.CAP_PROP_FPS), 0.0)
-    return Capture(video, where, webcam_mode(video, config), fps)
+    return Capture(video, where, webcam_mode(video, config), fps, stamped=backend == cv2.CAP_V4L2)
 
 
 def webcam_mode(video: cv2.VideoCapture, config: CameraConfig | None) -> str:

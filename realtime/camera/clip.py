@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from realtime.camera.capture import Capture, open_file
+from realtime.camera.drops import Drop
 from realtime.camera.feed import CameraStatus
 from realtime.camera.slot import RateMeter, Slot
 from realtime.errors import SourceError
@@ -20,7 +21,8 @@ log = logging.getLogger(__name__)
 FALLBACK_FPS = 30.0
 SANE_FPS = (1.0, 480.0)  # outside of this a header is wrong (0, NaN, a time base such as 90000)
 HAND_OVER_S = 0.001  # after a frame, before the next is decoded
-MAX_LATE_RUN = 5  # of so many late frames one is offered all the same, or a slow machine would see none
+MAX_LATE_RUN = 5  # of so many late frames one is offered all the same, or a slow machine would see none …
+CATCH_UP_S = 0.1  # … but after a pause all are passed over that can be within this time
 MISSING_TOLERATED = 2  # headers that count by duration are off by one or two
 
 
@@ -137,7 +139,12 @@ class EveryFrameClip:
             reconnects=0,
             age_ms=None if self._newest_ns is None else (now_ns - self._newest_ns) / 1e6,
             message=self._message,
+            stamped_by="clip",
+            drops={},
         )
+
+    def dropped(self) -> list[Drop]:
+        return []
 
     def close(self) -> None:
         self._ahead = None
@@ -198,6 +205,7 @@ class PacedClip:
         return self._slot.take(timeout_s)
 
     def status(self) -> CameraStatus:
+        captured, drops = self._slot.counts()
         return CameraStatus(
             name=self.name,
             state="ended" if self.ended else "live",
@@ -205,12 +213,16 @@ class PacedClip:
             height=self._slot.height,
             fps=self._slot.fps(),
             nominal_fps=self._fps,
-            captured=self._slot.captured,
-            skipped=self._slot.skipped,
+            captured=captured,
+            skipped=drops["replaced_by_newer"],
             reconnects=0,
             age_ms=self._slot.age_ms(),
             message=self._message,
+            drops=drops,
         )
+
+    def dropped(self) -> list[Drop]:
+        return self._slot.dropped()
 
     def close(self) -> None:
         self._closing.set()
@@ -231,7 +243,6 @@ class PacedClip:
         """Play until the end or until closed. Raises SourceError if the file cannot be read (again)."""
         period_ns = round(1e9 / clip.fps)
         due_ns = time.monotonic_ns()
-        late_run = 0
         try:
             while not self._closing.is_set():
                 if image is None:
@@ -251,7 +262,10 @@ class PacedClip:
                 self._closing.wait(HAND_OVER_S)
                 due_ns += period_ns
                 late_run = 0
-                while late_run < MAX_LATE_RUN and time.monotonic_ns() > due_ns + period_ns:
+                catch_up_until_ns = time.monotonic_ns() + round(CATCH_UP_S * 1e9)
+                while (now_ns := time.monotonic_ns()) > due_ns + period_ns and (
+                    late_run < MAX_LATE_RUN or now_ns < catch_up_until_ns
+                ):
                     if not clip.pass_over():
                         break
                     self._slot.pass_over()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from realtime.camera.drops import Drop
 from realtime.observation import Frame
 
+StampedBy = Literal["driver", "arrival", "clip"]
 FeedState = Literal["live", "stalled", "reconnecting", "ended"]
 
 
@@ -25,6 +27,11 @@ class CameraStatus:
     reconnects: int  # times the source came back after it was lost
     age_ms: float | None  # since the newest frame arrived; None before the first
     message: str  # the mode in use, or what is wrong
+    # What t_capture_ns is: the driver's stamp; when the picture reached us; the clip's own time line.
+    stamped_by: StampedBy = "arrival"
+    drops: dict[str, int] = field(
+        default_factory=dict
+    )  # reason (camera/drops.py) → frames; skipped is one of them
 
 
 class FrameFeed(Protocol):
@@ -46,6 +53,9 @@ class FrameFeed(Protocol):
 
     def status(self) -> CameraStatus:
         """State and counters now; may be called from any thread."""
+
+    def dropped(self) -> list[Drop]:
+        """The latest frames that were not used, oldest first; may be called from any thread, after `close` too."""
 
     def close(self) -> None:
         """Stop for good, within about a second even if the backend's read() never returns."""

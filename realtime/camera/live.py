@@ -19,7 +19,9 @@ from collections.abc import Callable
 import numpy as np
 
 from realtime.camera.capture import Capture
+from realtime.camera.drops import Drop
 from realtime.camera.feed import CameraStatus, FeedState
+from realtime.camera.reader import Reader
 from realtime.camera.slot import Slot
 from realtime.config import CameraConfig
 from realtime.errors import SourceError
@@ -30,52 +32,6 @@ log = logging.getLogger(__name__)
 POLL_S = 0.05
 DIAGNOSIS_S = 2.0  # finding out why a source does not open comes on top of open_timeout_s
 MAX_ABANDONED = 4  # readers that hang in a driver; no more are started until one of them returns
-
-
-class _Reader:
-    """One connection, from opening to release in one thread, because OpenCV allows no other."""
-
-    def __init__(
-        self, connect: Callable[[], Capture], deliver: Callable[[_Reader, np.ndarray], None]
-    ) -> None:
-        self._connect = connect
-        self._deliver = deliver
-        self._abandoned = threading.Event()
-        self.finished = threading.Event()
-        self.trouble = ""  # why it finished
-        self.mode = ""
-        self.nominal_fps = 0.0
-        self.pictures = 0  # new ones; counted by the feed
-        self.started_s = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name="camera reader", daemon=True)
-        self._thread.start()
-
-    def abandon(self) -> None:
-        """Let it end when its present call returns, if ever."""
-        self._abandoned.set()
-
-    def join(self, timeout_s: float) -> None:
-        self._thread.join(timeout_s)
-
-    def _run(self) -> None:
-        try:
-            capture = self._connect()
-            try:
-                self.mode, self.nominal_fps = capture.mode, capture.nominal_fps
-                while not self._abandoned.is_set():
-                    image = capture.read()
-                    if image is None:
-                        self.trouble = f"{capture.where} gives no more pictures"
-                        return
-                    self._deliver(self, image)
-            finally:
-                capture.close()
-        except SourceError as error:
-            self.trouble = str(error)
-        except Exception as error:  # of a driver or backend: the keeper needs a reason, and then tries again
-            self.trouble = f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        finally:
-            self.finished.set()
 
 
 class LiveFeed:
@@ -96,14 +52,15 @@ class LiveFeed:
         self._slot = Slot(name)
         self._lock = threading.Lock()  # guards which reader is the present one
         self._closing = threading.Event()
-        self._reader: _Reader | None = None
-        self._abandoned: list[_Reader] = []
+        self._reader: Reader | None = None
+        self._abandoned: list[Reader] = []
         self._keeper: threading.Thread | None = None
         self._last_image: np.ndarray | None = None
         self._reconnects = 0
         self._nominal_fps = 0.0
         self._lost = False
         self._message = "not started"
+        self._driver_stamps = False  # the newest frame has one that is believed
 
     def start(self) -> None:
         reader = self._new_reader()
@@ -130,6 +87,7 @@ class LiveFeed:
         with self._lock:
             reader, message, reconnects = self._reader, self._message, self._reconnects
             nominal_fps = self._nominal_fps
+        captured, drops = self._slot.counts()
         return CameraStatus(
             name=self.name,
             state=self._state(reader),
@@ -137,12 +95,17 @@ class LiveFeed:
             height=self._slot.height,
             fps=self._slot.fps(),
             nominal_fps=nominal_fps,
-            captured=self._slot.captured,
-            skipped=self._slot.skipped,
+            captured=captured,
+            skipped=drops["replaced_by_newer"],
             reconnects=reconnects,
             age_ms=self._slot.age_ms(),
             message=message,
+            stamped_by="driver" if self._driver_stamps else "arrival",
+            drops=drops,
         )
+
+    def dropped(self) -> list[Drop]:
+        return self._slot.dropped()
 
     def close(self) -> None:
         self._closing.set()
@@ -155,7 +118,7 @@ class LiveFeed:
             reader.abandon()
             reader.join(timeout_s=0.5)
 
-    def _state(self, reader: _Reader | None) -> FeedState:
+    def _state(self, reader: Reader | None) -> FeedState:
         if reader is None or self._closing.is_set():
             return "ended"
         if reader.finished.is_set() or not reader.pictures:
@@ -166,29 +129,49 @@ class LiveFeed:
         age_ms = self._slot.age_ms()
         return age_ms is None or age_ms > self._config.stale_ms
 
-    def _new_reader(self) -> _Reader:
+    def _new_reader(self) -> Reader:
         with self._lock:
-            self._reader = _Reader(self._connect, self._deliver)
+            self._reader = Reader(self._connect, self._deliver, self._lose)
             return self._reader
 
-    def _deliver(self, reader: _Reader, image: np.ndarray) -> None:
-        """Called by readers. An abandoned one has no say any more, and a repeated picture is none."""
+    def _deliver(self, reader: Reader, image: np.ndarray, stamp_ns: int) -> None:
+        """Called by readers. An abandoned one has no say any more, and a repeated picture is none.
+
+        stamp_ns: the driver's, where it stamps.
+        """
         with self._lock:
-            if reader is not self._reader or self._closing.is_set():
+            if self._closing.is_set():
+                return
+            if reader is not self._reader:
+                self._slot.drop("camera_gone")
                 return
             if self._repeats_when_gone:
                 if _same_picture(image, self._last_image):
+                    self._slot.drop("repeated")
                     return
                 self._last_image = image
+            exposure_ns, too_old = None, False
+            if reader.exposure is not None:
+                exposure_ns, too_old = reader.exposure.judge(stamp_ns, time.monotonic_ns())
+            if too_old:
+                self._slot.drop("old_on_arrival")
+                return
             if self._lost:
                 self._lost = False
                 self._reconnects += reader.pictures == 0
                 log.info("%s: back (%s)", self.name, reader.mode)
             reader.pictures += 1
+            self._driver_stamps = exposure_ns is not None
             self._message, self._nominal_fps = reader.mode, reader.nominal_fps
-            self._slot.put(image)
+            self._slot.put(image, exposure_ns)
 
-    def _keep_alive(self, reader: _Reader) -> None:
+    def _lose(self, reader: Reader, reason: str) -> None:
+        """Called by readers: a read that should have given a picture gave none."""
+        with self._lock:
+            if reader is self._reader and not self._closing.is_set():
+                self._slot.drop(reason)
+
+    def _keep_alive(self, reader: Reader) -> None:
         """Watch the present reader; when it is in trouble pause, longer each time, and start another."""
         pause_s = self._config.reconnect_first_s
         while (trouble := self._trouble_of(reader)) is not None:
@@ -200,7 +183,7 @@ class LiveFeed:
             pause_s = min(2 * pause_s, self._config.reconnect_max_s)
             reader = self._replace(reader)
 
-    def _trouble_of(self, reader: _Reader) -> str | None:
+    def _trouble_of(self, reader: Reader) -> str | None:
         """Wait until something is wrong with the reader and say what; None once the feed is closed."""
         while not self._closing.is_set():
             if reader.finished.is_set():
@@ -213,7 +196,7 @@ class LiveFeed:
             reader.finished.wait(POLL_S)
         return None
 
-    def _recovers(self, reader: _Reader, pause_s: float) -> bool:
+    def _recovers(self, reader: Reader, pause_s: float) -> bool:
         """Pause before the next attempt; True as soon as the reader in trouble gives new pictures again."""
         until_s = time.monotonic() + pause_s
         while time.monotonic() < until_s and not self._closing.wait(POLL_S):
@@ -221,7 +204,7 @@ class LiveFeed:
                 return True
         return False
 
-    def _replace(self, reader: _Reader) -> _Reader:
+    def _replace(self, reader: Reader) -> Reader:
         reader.abandon()
         self._abandoned = [old for old in (*self._abandoned, reader) if not old.finished.is_set()]
         while len(self._abandoned) >= MAX_ABANDONED and not self._closing.wait(POLL_S):
@@ -237,7 +220,7 @@ class LiveFeed:
         if not already_said:  # once per outage; the state is in the status
             log.warning(self._message)
 
-    def _why_no_picture(self, reader: _Reader) -> str:
+    def _why_no_picture(self, reader: Reader) -> str:
         if reader.finished.is_set():
             return reader.trouble
         return f"{self.name} gave no picture within {self._config.open_timeout_s:g} s; is it switched on?"

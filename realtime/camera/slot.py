@@ -8,6 +8,7 @@ from collections import deque
 
 import numpy as np
 
+from realtime.camera.drops import Drop, DropLog
 from realtime.observation import Frame
 
 RATE_WINDOW_NS = 3_000_000_000
@@ -43,6 +44,8 @@ class Slot:
 
     put: a b c . . d
     take:  a   c     d      b was skipped; a frame is given once
+
+    At any moment captured = taken + waiting (one at most) + dropped, for whatever reason.
     """
 
     def __init__(self, camera: str) -> None:
@@ -52,19 +55,24 @@ class Slot:
         self._finished = False
         self._rate = RateMeter()
         self.captured = 0
-        self.skipped = 0
+        self._drops = DropLog()
         self.width = 0
         self.height = 0
         self.newest_ns: int | None = None  # arrival of the newest frame
 
-    def put(self, image: np.ndarray) -> None:
-        """Stamp `image` (H, W, 3) uint8 BGR with the time of this call and offer it as the newest frame."""
+    def put(self, image: np.ndarray, exposure_ns: int | None = None) -> None:
+        """Stamp `image` (H, W, 3) uint8 BGR with the time of this call and offer it as the newest frame.
+
+        exposure_ns: when it was taken, where its source tells.
+        """
         with self._changed:
             if self._finished:
                 return  # a reader that was not yet told
             now_ns = time.monotonic_ns()
-            self.skipped += self._frame is not None
-            self._frame = Frame(image, self.captured, now_ns, now_ns, self._camera)
+            if self._frame is not None:
+                self._drops.add(self._frame.index, "replaced_by_newer", now_ns)
+            taken_ns = now_ns if exposure_ns is None else exposure_ns
+            self._frame = Frame(image, self.captured, taken_ns, now_ns, self._camera, exposure_ns)
             self._count(now_ns)
             self.height, self.width = image.shape[:2]
             self._changed.notify_all()
@@ -72,8 +80,19 @@ class Slot:
     def pass_over(self) -> None:
         """Count a frame that the source gave but that came too late to be offered."""
         with self._changed:
-            self.skipped += 1
-            self._count(time.monotonic_ns())
+            if self._finished:
+                return
+            now_ns = time.monotonic_ns()
+            self._drops.add(self.captured, "replaced_by_newer", now_ns)
+            self._count(now_ns)
+
+    def drop(self, reason: str) -> None:
+        """Count a frame that the source gave and that is no picture of now (camera/drops.py); the source is as old as
+        it was."""
+        with self._changed:
+            if not self._finished:
+                self._drops.add(self.captured, reason, time.monotonic_ns())
+                self.captured += 1
 
     def take(self, timeout_s: float) -> Frame | None:
         """The frame that nobody took yet; None if none comes within `timeout_s`, or ever again."""
@@ -91,8 +110,25 @@ class Slot:
     def close(self) -> None:
         """Finish and drop what nobody took."""
         with self._changed:
+            if self._frame is not None:
+                self._drops.add(self._frame.index, "unread_at_the_end", time.monotonic_ns())
             self._frame = None
             self.finish()
+
+    @property
+    def skipped(self) -> int:
+        """Frames that were replaced by newer ones."""
+        return self._drops.counts["replaced_by_newer"]
+
+    def counts(self) -> tuple[int, dict[str, int]]:
+        """(captured, dropped by reason), of one moment."""
+        with self._changed:
+            return self.captured, dict(self._drops.counts)
+
+    def dropped(self) -> list[Drop]:
+        """The latest that were dropped, oldest first."""
+        with self._changed:
+            return self._drops.latest()
 
     @property
     def exhausted(self) -> bool:

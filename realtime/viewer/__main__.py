@@ -81,6 +81,8 @@ def main() -> int:
         else:
             _watch(window, stream, 1.0 / flags.fps)
     finally:
+        if ages := stream.ages_at_ticks():
+            print(f"viewer: {ages}", file=sys.stderr, flush=True)
         stream.close()
         window.close()
     return 0
@@ -138,6 +140,7 @@ def _draw(window: ViewerWindow, stream: LiveStream, new_pose: bool) -> None:
     window.draw(now, stream.state)
     if pose is not None:
         stream.drawn(pose)
+    stream.ticked()
 
 
 def _snapshot(window: ViewerWindow, stream: LiveStream, target: str, frames: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from realtime import Subscriber
 from realtime.messages import ImageMessage, PoseMessage, StatusMessage
+from realtime.summary import Samples
 from realtime.viewer.panel import Numbers, Picture
 
 SILENT_S = 0.7  # no pose for this long: the body on the screen is no longer anybody's
@@ -34,6 +35,8 @@ class LiveStream:
         self._pose_at_s = float("-inf")
         self._status_at_s = float("-inf")
         self._drawn: deque[tuple[float, float | None]] = deque()  # (when, latency in ms)
+        self._on_screen: PoseMessage | None = None
+        self._ages = Samples()  # of the pose on the screen, at every render tick
 
     def poll(self, timeout_s: float) -> tuple[bool, bool]:
         """Wait up to `timeout_s` for anything, take in all that is there. (new pose, new picture)."""
@@ -67,6 +70,22 @@ class LiveStream:
         usable = latency is not None and 0.0 <= latency < _MAX_LATENCY_MS
         self._drawn.append((now, latency if usable else None))
         self._forget(now)
+        self._on_screen = pose
+
+    def ticked(self) -> None:
+        """A picture is on the screen now, with a new pose or the one before: how old is what it shows?"""
+        age_ms = None if self._on_screen is None else self._on_screen.age_ms()
+        if age_ms is not None and 0.0 <= age_ms < _MAX_LATENCY_MS and self.state != "waiting":
+            self._ages.add(age_ms)
+
+    def ages_at_ticks(self) -> str:
+        """What `ticked` found, in one line; empty before anything was shown. Until drawing returned: the display's own
+        delay comes on top."""
+        told = self._ages.report()
+        if not told["count"]:
+            return ""
+        numbers = ", ".join(f"{key} {told[key]:.1f}" for key in ("p50", "p95", "p99", "max"))
+        return f"{told['count']} pictures drawn; age of the pose in them, ms: {numbers}"
 
     def numbers(self) -> Numbers:
         """The live line, as of now."""

@@ -1,0 +1,148 @@
+"""What bench.latency runs in turns: the stream alone, and with something beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.latency_frames import Frames
+from bench.live_run import measure
+from bench.pose_readers import ReaderProcess
+from engines import ENGINES
+from realtime.perception import PERCEPTIONS
+from realtime.trace import read_csv
+from realtime.viewer.display import NoDisplayError, check_display
+
+MOST_SUBSCRIBERS = 16
+VIEWER_NICE = 5  # as the viewer gives itself, where there is a display
+END_S = 20.0
+AGES = "pictures drawn; age of the pose"  # of the line in which the viewer tells (realtime/viewer/stream.py)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way to run the stream."""
+
+    name: str = ""  # of the load; empty: nothing is beside it, and perception and engine name it
+    flags: tuple[str, ...] = ()  # of run_live.py
+    subscribers: int = 1  # that take in every pose; the measured one is the first of them
+    viewer: bool = False
+    recording: bool = False
+    hog: bool = False
+
+
+@dataclass
+class _Beside:
+    """What goes on beside one run; knows afterwards what was seen there."""
+
+    kind: Kind
+    folder: Path
+    ticks: ReaderProcess = field(init=False)
+    viewer_said: str = ""
+
+    @contextlib.contextmanager
+    def __call__(self, address: str) -> Iterator[None]:
+        with ExitStack() as stack:
+            self.ticks = stack.enter_context(ReaderProcess("ticks", address))
+            if self.kind.subscribers > 1:
+                stack.enter_context(ReaderProcess("crowd", address, str(self.kind.subscribers - 1)))
+            if self.kind.hog:
+                stack.enter_context(_running([sys.executable, "-c", "while True: pass"]))
+            if self.kind.viewer and not has_display():
+                stack.enter_context(self._unseen_viewer(address))
+            yield
+
+    @contextlib.contextmanager
+    def _unseen_viewer(self, address: str) -> Iterator[None]:
+        """The viewer, drawing every pose into memory."""
+        target = str(self.folder / "unseen.png")
+        command = [sys.executable, "-m", "realtime.viewer", "--connect", address, "--snapshot", target]
+        with _running([*_nice(), *command, "--frames", "1000000000"]) as process:
+            yield
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.viewer_said = process.communicate(timeout=END_S)[1]
+
+
+def kinds(
+    flags: Sequence[str],
+    against: str = "",
+    subscribers: int = 1,
+    viewer: bool = False,
+    recording: bool = False,
+    hog: bool = False,
+) -> list[Kind]:
+    """The stream with `flags` alone, then with another perception or engine, then with each of the loads."""
+    plain = tuple(flags)
+    chosen = [Kind(flags=plain)]
+    if against:
+        other = ("--set", f"perception.name={against}") if against in PERCEPTIONS else ("--engine", against)
+        assert against in PERCEPTIONS or against in ENGINES
+        chosen.append(Kind(flags=(*plain, *other)))
+    if subscribers > 1:
+        chosen.append(Kind(f"{subscribers} subscribers", plain, subscribers=subscribers))
+    if viewer:
+        seen = ("--viewer", "open3d") if has_display() else ()
+        chosen.append(Kind("viewer" if seen else "viewer, unseen", (*plain, *seen), viewer=True))
+    if recording:
+        chosen.append(Kind("recording", plain, recording=True))
+    if hog:
+        chosen.append(Kind("CPU hog", plain, hog=True))
+    return chosen
+
+
+def run_kind(kind: Kind, source: str, seconds: float) -> tuple[dict, Frames]:
+    """One run: (the program's summary with what was measured beside it, every frame of it).
+
+    `latency_ms` of the result is made anew from the frames after the warm-up. Raises RuntimeError as `measure`.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        trace = folder / "trace.csv"
+        flags = [*kind.flags, "--trace", str(trace)]
+        if kind.recording:
+            flags += ["--record", str(folder / "take.npz"), "--record", str(folder / "take.mcap")]
+        beside = _Beside(kind, folder)
+        result = measure(source, seconds, flags, beside)
+        rows, drops = read_csv(trace)
+    frames = Frames(rows, drops, dict(result.pop("received_at_ns")), beside.ticks.ticks())
+    said = f"{result.pop('said')}\n{beside.viewer_said}".splitlines()
+    result["load"] = kind.name
+    result["viewer"] = next((line for line in said if AGES in line), "")
+    result.update(frames.statistics())
+    return result, frames
+
+
+def has_display() -> bool:
+    try:
+        check_display()
+    except NoDisplayError:
+        return False
+    return True
+
+
+def _nice() -> list[str]:
+    return ["nice", "-n", str(VIEWER_NICE)] if os.name == "posix" else []
+
+
+@contextlib.contextmanager
+def _running(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        list(command),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()

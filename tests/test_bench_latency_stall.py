@@ -1,0 +1,70 @@
+"""A camera that stands still, and what bench.latency says of it."""
+
+import time
+import urllib.request
+
+import cv2
+import numpy as np
+import pytest
+from streams import write_clip
+
+from bench import latency_stall
+from bench.latency_stall import Stall, measure_stalls
+from bench.stalling_camera import StallingCamera, number_of, numbered, pictures_of
+
+
+def decoded(jpeg):
+    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+
+
+def test_a_number_survives_two_codecs():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (480, 640, 3), np.uint8)
+    for number in (0, 1, 300, 2**16 - 1, *rng.integers(0, 2**16, 20)):
+        once = cv2.imencode(".jpg", numbered(image, int(number)), (cv2.IMWRITE_JPEG_QUALITY, 60))[1]
+        again = cv2.imencode(".jpg", decoded(once), (cv2.IMWRITE_JPEG_QUALITY, 60))[1]
+        assert number_of(decoded(again)) == number
+
+
+def test_pictures_are_numbered_over_the_end_of_the_clip(tmp_path):
+    clip = write_clip(tmp_path / "bar.avi", 10, size=(640, 480))
+    assert [number_of(decoded(jpeg)) for jpeg in pictures_of(clip, 25)] == list(range(25))
+    with pytest.raises(RuntimeError, match="not one frame"):
+        pictures_of(tmp_path / "none.avi", 3)
+
+
+@pytest.mark.parametrize("mode", ["silent", "held back"])
+def test_the_camera_stands_still_and_its_times_are_true(mode):
+    pictures = [b"%d" % number for number in range(40)]
+    arrived = []
+    with (
+        StallingCamera(pictures, 20.0, 0.5, 1.0, mode) as camera,
+        urllib.request.urlopen(camera.url) as stream,
+    ):
+        for line in stream:
+            if line.strip().isdigit():
+                arrived.append((int(line), time.monotonic_ns()))
+    begin_ns, end_ns = camera.stall_ns
+    during = [number for number, _ in arrived if begin_ns <= camera.taken_ns(number) < end_ns]
+    assert len(during) == (20 if mode == "held back" else 0)
+    for number, at_ns in arrived:
+        assert at_ns >= max(camera.taken_ns(number), end_ns if number in during else 0)
+    assert arrived[-1][0] == 39
+
+
+def test_verdicts():
+    assert Stall("silent", True, 20.0, 40.0, 33.3).line().endswith("asked for < 33.3 ms: met")
+    assert Stall("silent", True, 34.0, 40.0, 33.3).line().endswith("NOT MET")
+    assert Stall("held back", False, None, None, 33.3).line().endswith("no pose afterwards: NOT MET")
+
+
+def test_the_stream_is_measured(tmp_path, monkeypatch):
+    """At 10 fps, where a loaded machine keeps up; a bar, so every pose is nobody's."""
+    monkeypatch.setattr(latency_stall, "MODES", ("held back",))
+    monkeypatch.setattr(latency_stall, "AFTER_S", 2.0)
+    clip = write_clip(tmp_path / "bar.avi", 10, size=(640, 480))
+    stalls = measure_stalls(clip, 10.0, 2.0, ["--set", "perception.mirror=off"])
+    assert [(one.mode, one.patient) for one in stalls] == [("held back", False), ("held back", True)]
+    for one in stalls:
+        assert one.waited_ms is not None and one.waited_ms > -1000
+        assert one.age_ms is not None and one.age_ms < 1000, one.line()  # held back they were up to 2 s old
