@@ -18,6 +18,7 @@ import numpy as np
 
 from realtime.bus.clock_exchange import Offset
 from realtime.clock import clock_id, same_clock
+from realtime.lead import Led, pose_at
 from realtime.observation import Estimate, State
 from realtime.wire import (
     MAX_ENTRIES,
@@ -102,6 +103,7 @@ class PoseMessage(Stamped):
     ahead: tuple[tuple[float, np.ndarray], ...] = ()  # (dt_ms, (72,) pose that long after this frame)
     vertices: np.ndarray | None = None  # (V, 3) camera frame, relative to the pelvis, metres
     replay: bool = False  # played from a recording (realtime/replay.py), which alone sets it
+    lead: Led | None = None  # the pose to show, led by as much as it will be old then; None: not led
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -123,6 +125,8 @@ class PoseMessage(Stamped):
             if len(vertices) > MAX_VERTICES:
                 raise MessageError(f"vertices: {len(vertices)} of them; the limit is {MAX_VERTICES}")
             _set(self, "vertices", vertices)
+        if self.lead is not None:
+            _set(self, "lead", _check_lead(self.lead))
 
     @classmethod
     def from_estimate(
@@ -135,6 +139,7 @@ class PoseMessage(Stamped):
         body: str,
         model: str,
         vertices: np.ndarray | None = None,
+        lead: Led | None = None,
     ) -> PoseMessage:
         """The live loop's way: stamped now, by this host's clock. Raises MessageError, for NaN say."""
         return cls(
@@ -153,6 +158,7 @@ class PoseMessage(Stamped):
             joints=estimate.joints,
             ahead=estimate.ahead,
             vertices=vertices,
+            lead=lead,
         )
 
     @property
@@ -171,6 +177,39 @@ class PoseMessage(Stamped):
     def betas(self) -> np.ndarray:
         """(10,) shape coefficients of `body`."""
         return self.theta[75:]
+
+    def shown(self, lead_ms: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """What to show: axis-angle (24, 3) and pelvis (3,), as `pose` and `trans` are. None: led as the stream leads;
+        a number of ms: as `pose_at`; 0: the present pose.
+        """
+        if lead_ms is not None:
+            return self.pose_at(lead_ms)
+        return (
+            (self.pose, self.trans) if self.lead is None else (self.lead.pose.reshape(24, 3), self.lead.trans)
+        )
+
+    def pose_at(self, ms: float) -> tuple[np.ndarray, np.ndarray]:
+        """Axis-angle (24, 3) and pelvis (3,) `ms` after the frame, for a receiver that leads by a delay of its own:
+        each joint turns steadily from the present pose to the stream's lead, and from there to those `ahead`; beyond
+        the last of them it stays there. Where the pelvis goes is known as far as the stream leads.
+
+        It is dared as far as the stream dares its own lead: not at all where nobody is tracked. Of a stream that does
+        not lead, all of it while somebody is.
+        """
+        lead, trans, ahead = self.lead, self.trans, self.ahead
+        if ms <= 0 or (self.state != "tracking" if lead is None else lead.confidence == 0):
+            return self.pose, trans
+        if lead is not None and lead.ms > 0:
+            # Of the way to what is foretold for later, as much as the stream dares.
+            later = ((dt_ms, self._estimate(((1.0, pose),))) for dt_ms, pose in ahead if dt_ms > lead.ms)
+            dared = ((dt_ms, pose_at(one, lead.confidence)) for dt_ms, one in later)
+            ahead = ((lead.ms, lead.pose), *dared)
+            way = lead.trans.astype(np.float64) - trans  # of any valid message, without overflow
+            trans = (trans + min(1.0, ms / lead.ms) * way).astype(np.float32)
+        return pose_at(self._estimate(ahead), ms).reshape(24, 3), trans
+
+    def _estimate(self, ahead: tuple[tuple[float, np.ndarray], ...]) -> Estimate:
+        return Estimate(self.theta, self.trans, self.joints, ahead, self.state, self.score, self.person)
 
     def age_ms(self) -> float | None:
         """Milliseconds since the picture was taken; None where the clock is another host's
@@ -197,6 +236,7 @@ class StatusMessage(Stamped):
     children: dict[str, Any] = field(default_factory=dict)
     bus: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    lead: dict[str, Any] = field(default_factory=dict)  # empty: this stream says nothing of it
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -216,7 +256,7 @@ class StatusMessage(Stamped):
         return self.publish_age_ms()
 
 
-STATUS_GROUPS = ("camera", "rates", "drops", "latency", "subscribers", "versions", "children", "bus")
+STATUS_GROUPS = ("camera", "rates", "drops", "latency", "subscribers", "versions", "children", "bus", "lead")
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,6 +307,17 @@ def _check_state(state: object) -> None:
 
 def _check_ahead(dt_ms: object, pose: object) -> tuple[float, np.ndarray]:
     return check_number("ahead.dt_ms", dt_ms, 0.0, MAX_AHEAD_MS), check_array("ahead.pose", pose, (72,))
+
+
+def _check_lead(lead: object) -> Led:
+    if not isinstance(lead, Led):
+        raise MessageError(f"lead: expected a Led, found {type(lead).__name__}")
+    return Led(
+        check_number("lead.ms", lead.ms, 0.0, MAX_AHEAD_MS),
+        check_array("lead.pose", lead.pose, (72,)),
+        check_array("lead.trans", lead.trans, (3,)),
+        check_number("lead.confidence", lead.confidence, 0.0, 1.0),
+    )
 
 
 def _set(message: Stamped, name: str, value: object) -> None:
