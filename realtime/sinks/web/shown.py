@@ -65,9 +65,9 @@ class Shown:
         """None, and nothing changed, where the pose cannot be drawn."""
         with np.errstate(over="ignore", invalid="ignore"):
             betas = message.betas if message.body == self._body.id else np.zeros(10, np.float32)
-            if not (np.abs(self._body.shaped(betas) + message.trans) < MAX_EXTENT_M).all():
-                return None
             rotations, trans = led(message, self.settings.lead_ms if self.settings.own_lead else None)
+            if not (np.abs(self._body.shaped(betas) + trans) < MAX_EXTENT_M).all():
+                return None
             self._start_over_where_due(message)
             if self.settings.smoothing_ms > 0:
                 rotations, trans = self._smooth(message.t_capture_ns, rotations, trans)
