@@ -25,6 +25,7 @@ from realtime.observation import Estimate
 from realtime.summary import Tally
 
 FPS = 30.0
+WARM = 60
 LEAD_MS, HORIZON_MS = 45.0, 166.7
 TARGET_US = 200.0  # of the loop's share
 LAW, HOW_FAR = "how the body goes on (Leader)", "how far to lead (LeadTime)"
@@ -56,10 +57,13 @@ def steps() -> dict[str, Callable[[int], object]]:
     for _ in range(1000):
         tally.stages["capture_to_publish"].add(15.0)
     lead_time = LeadTime(Config(), "bench", tally, HORIZON_MS)
-    shown = Leader()
-    for turn in range(60):  # until all is dared
+    for turn in range(WARM):  # until all is dared
         estimate = motion.estimate(turn / FPS)
-        led = shown.lead(round(turn / FPS * 1e9), estimate, LEAD_MS)
+        led = leader.lead(round(turn / FPS * 1e9), estimate, LEAD_MS)
+
+    def law(turn: int) -> object:
+        t_s = (WARM + turn) / FPS
+        return leader.lead(round(t_s * 1e9), motion.estimate(t_s), LEAD_MS)
 
     def message(lead: bool) -> PoseMessage:
         fields = {"seq": 1, "frame": 1, "t_capture_ns": 1, "body": "bench", "model": "bench"}
@@ -70,7 +74,7 @@ def steps() -> dict[str, Callable[[int], object]]:
     assert isinstance(received, PoseMessage)
     return {
         HOW_FAR: lambda turn: lead_time.next_ms(round(turn / FPS * 1e9), led=True),
-        LAW: lambda turn: leader.lead(round(turn / FPS * 1e9), motion.estimate(turn / FPS), LEAD_MS),
+        LAW: law,
         "   of it the motion made up here": lambda turn: motion.estimate(turn / FPS),
         "message made and encoded, without": lambda _: encode_pose(message(False)),
         "message made and encoded, with": lambda _: encode_pose(message(True)),
