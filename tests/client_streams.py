@@ -40,8 +40,8 @@ def elbow_rad(frame: int) -> float:
 
 
 def known_pose(frame: int, further_rad: float = 0.0) -> WorldPose:
-    """With the elbow bent so much further. Facing the camera, a little to its own left; left arm out, its elbow bent forward; right arm down; left leg
-    lifted forward."""
+    """Facing the camera, a little to its own left; left arm out, its elbow bent forward, by so much further; right arm
+    down; left leg lifted forward."""
     vectors = np.zeros((24, 3))
     vectors[0] = (0, YAW, 0)
     vectors[17] = (0, 0, 1.2)

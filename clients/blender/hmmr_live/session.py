@@ -85,9 +85,8 @@ class Session:
             if pose.state == "lost":
                 recording.add(pose.t_capture_ns, None, None)
             else:
-                placed = to_rig(
-                    *_in_blender(settings, pose.rotations, pose.trans), recording.rest, recording.pelvis_rest
-                )
+                seen = _in_blender(settings, pose.rotations, pose.trans)
+                placed = to_rig(*seen, recording.rest, recording.pelvis_rest)
                 recording.add(pose.t_capture_ns, *placed)
 
 
