@@ -157,15 +157,18 @@ def test_by_itself_it_is_as_old_as_it_will_be(run: Run, capsys: pytest.CaptureFi
 
 def test_the_status_tells_the_lead_and_its_parts(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[dict] = []
+    lines: list[str] = []
     fields = pipeline.Report._status_fields
 
     def noting(self: pipeline.Report) -> dict:
         told.append(fields(self))
+        lines.append(self._live_line())
         return told[-1]
 
     monkeypatch.setattr(pipeline.Report, "_status_fields", noting)
     run("auto")
     assert told[-1]["lead"].keys() >= {"mode", "ms", "camera_ms", "camera", "pipeline_ms", "display_ms"}
+    assert f"   lead {told[-1]['lead']['ms']:.0f} ms   " in lines[-1]
 
 
 def test_more_than_is_foretold_ends_it_before_anything_is_opened(run: Run) -> None:
