@@ -18,8 +18,9 @@ import numpy as np
 
 from realtime.bus.clock_exchange import Offset
 from realtime.clock import clock_id, same_clock
-from realtime.lead import Led, pose_at
+from realtime.lead import Led
 from realtime.observation import Estimate, State
+from realtime.own_lead import led_by
 from realtime.wire import (
     MAX_ENTRIES,
     MessageError,
@@ -184,32 +185,14 @@ class PoseMessage(Stamped):
         """
         if lead_ms is not None:
             return self.pose_at(lead_ms)
-        return (
-            (self.pose, self.trans) if self.lead is None else (self.lead.pose.reshape(24, 3), self.lead.trans)
-        )
+        lead = self.lead
+        return (self.pose, self.trans) if lead is None else (lead.pose.reshape(24, 3), lead.trans)
 
     def pose_at(self, ms: float) -> tuple[np.ndarray, np.ndarray]:
-        """Axis-angle (24, 3) and pelvis (3,) `ms` after the frame, for a receiver that leads by a delay of its own:
-        each joint turns steadily from the present pose to the stream's lead, and from there to those `ahead`; beyond
-        the last of them it stays there. Where the pelvis goes is known as far as the stream leads.
-
-        It is dared as far as the stream dares its own lead: not at all where nobody is tracked. Of a stream that does
-        not lead, all of it while somebody is.
-        """
-        lead, trans, ahead = self.lead, self.trans, self.ahead
-        if ms <= 0 or (self.state != "tracking" if lead is None else lead.confidence == 0):
-            return self.pose, trans
-        if lead is not None and lead.ms > 0:
-            # Of the way to what is foretold for later, as much as the stream dares.
-            later = ((dt_ms, self._estimate(((1.0, pose),))) for dt_ms, pose in ahead if dt_ms > lead.ms)
-            dared = ((dt_ms, pose_at(one, lead.confidence)) for dt_ms, one in later)
-            ahead = ((lead.ms, lead.pose), *dared)
-            way = lead.trans.astype(np.float64) - trans  # of any valid message, without overflow
-            trans = (trans + min(1.0, ms / lead.ms) * way).astype(np.float32)
-        return pose_at(self._estimate(ahead), ms).reshape(24, 3), trans
-
-    def _estimate(self, ahead: tuple[tuple[float, np.ndarray], ...]) -> Estimate:
-        return Estimate(self.theta, self.trans, self.joints, ahead, self.state, self.score, self.person)
+        """The same `ms` after the frame, for a receiver that leads by a delay of its own (realtime/own_lead.py)."""
+        seen = Estimate(self.theta, self.trans, self.joints, self.ahead, self.state, self.score, self.person)
+        pose, trans = led_by(seen, self.lead, ms)
+        return pose.reshape(24, 3), trans
 
     def age_ms(self) -> float | None:
         """Milliseconds since the picture was taken; None where the clock is another host's
