@@ -13,6 +13,7 @@ from typing import NoReturn
 from realtime.bus.publisher import keys_for
 from realtime.config import MAP_MODES, MIRROR_MODES, PERCEPTION_ENGINES, Config, apply_setting, settable_keys
 from realtime.errors import ConfigError, HmmrLiveError, LoadError, install_command
+from realtime.lead_time import asked_ms
 from realtime.perception import PERCEPTIONS
 from realtime.record import check_record_path, check_trace_path, check_writable_folder
 from realtime.sinks import SINKS
@@ -49,6 +50,7 @@ LIMITS = {
     "camera.reconnect_max_s": (0.01, 3600),
     "camera.open_timeout_s": (0.1, 3600),
     "camera.buffers": (1, 100),
+    "camera.latency_ms": (0, 2000),
     "perception.threads": (1, 256),
     "perception.enter_score": (0, 1),
     "perception.leave_score": (0, 1),
@@ -57,6 +59,7 @@ LIMITS = {
     "perception.box_tau_ms": (0, 1e6),
     "runtime.threads": (1, 256),
     "refine.steps": (0, 10),
+    "lead.display_ms": (0, 1000),
     "bus.image_fps": (0.1, 1000),
     "bus.image_width": (16, 8192),
     "viewer.width": (200, 8192),
@@ -167,6 +170,13 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="with a file or demo: process every frame, as fast as it goes, instead of playing in real time",
     )
+    add(
+        "--lead",
+        default=default.lead.mode,
+        metavar="auto|off|MS",
+        help="the pose as it will be when it is seen, beside the one that was seen: as old as it will be then, not at "
+        "all, or so many milliseconds; default %(default)s (with --every-frame: off). Recordings are of what was seen",
+    )
     add("--frames", type=_count, default=0, metavar="N", help="end after N processed frames")
     add("--duration", type=_seconds, default=0.0, metavar="S", help="end after S seconds")
     add("--summary", default="", metavar="PATH.json", help="write what the run did: frames, drops, latencies")
@@ -216,9 +226,9 @@ def parse(argv: Sequence[str]) -> Config:
     Raises ConfigError. Leaves by SystemExit(0) for --help and --version.
     """
     flags = vars(build_parser().parse_args(argv))
-    settings, perception = flags.pop("settings"), flags.pop("perception")
+    settings, perception, lead = (flags.pop(name) for name in ("settings", "perception", "lead"))
     config = Config(**flags)
-    config.perception.name = perception
+    config.perception.name, config.lead.mode = perception, lead
     for assignment in settings:
         apply_setting(config, assignment)
     for key, (least, most) in LIMITS.items():
@@ -230,6 +240,7 @@ def parse(argv: Sequence[str]) -> Config:
         owner, name, _ = settable_keys(config)[key]
         if getattr(owner, name) not in words:
             raise ConfigError(f"--set {key}={getattr(owner, name)}: expected one of {', '.join(words)}")
+    asked_ms(config.lead.mode)
     fourcc = config.camera.fourcc
     if not (1 <= len(fourcc) <= 4 and fourcc.isascii() and fourcc.isprintable()):
         raise ConfigError(

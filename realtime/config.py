@@ -23,8 +23,12 @@ class CameraConfig:
     reconnect_first_s: float = 0.5  # pauses between attempts to reconnect grow from here …
     reconnect_max_s: float = 8.0  # … to here
     open_timeout_s: float = 10.0
+    # From light to the picture's arrival in the program, for the lead (unset: as python -m calib.latency measured it)
+    latency_ms: float | None = None
     buffers: int = 1  # frames a webcam's driver queues; some cameras give half their rate with one: set 2
 
+
+MAX_LEAD_MS = 1000.0  # who asks for more has mistaken the unit
 
 UNSET = "unset"  # value of a setting that may be without one
 
@@ -64,6 +68,14 @@ class EngineConfig:
 @dataclass
 class RefineConfig:
     steps: int = 1  # Gauss-Newton steps per frame toward the landmarks, after the network; 0: none
+
+
+@dataclass
+class LeadConfig:
+    # auto: by as much as the pose will be old when it is seen (off with --every-frame) | off | milliseconds; --lead
+    mode: str = "auto"
+    # What a receiver adds until its picture is seen: an assumption, one and a half periods of a screen at 60 Hz
+    display_ms: float = 25.0
 
 
 @dataclass
@@ -117,6 +129,7 @@ class Config:
     perception: PerceptionConfig = field(default_factory=PerceptionConfig)
     runtime: EngineConfig = field(default_factory=EngineConfig)
     refine: RefineConfig = field(default_factory=RefineConfig)
+    lead: LeadConfig = field(default_factory=LeadConfig)
     translation: TranslationConfig = field(default_factory=TranslationConfig)
     bus: BusConfig = field(default_factory=BusConfig)
     recording: RecordConfig = field(default_factory=RecordConfig)

@@ -89,7 +89,12 @@ def world_of_camera(pitch_deg: float = 0.0, roll_deg: float = 0.0) -> np.ndarray
 def to_world(theta: np.ndarray, trans: np.ndarray, R_world_cam: np.ndarray = R_WORLD_CAM) -> WorldPose:
     """Θ (…, 85) and the pelvis (…, 3), camera frame → the body in the world."""
     pose = np.asarray(theta)[..., 3:75]
-    rotations = axis_angle_to_matrix(pose.reshape(*pose.shape[:-1], 24, 3)).astype(np.float64)
+    return pose_to_world(pose.reshape(*pose.shape[:-1], 24, 3), trans, R_world_cam)
+
+
+def pose_to_world(pose: np.ndarray, trans: np.ndarray, R_world_cam: np.ndarray = R_WORLD_CAM) -> WorldPose:
+    """The same of the pose alone, (…, 24, 3) axis-angle."""
+    rotations = axis_angle_to_matrix(pose).astype(np.float64)
     rotations[..., 0, :, :] = R_world_cam @ rotations[..., 0, :, :]
     return WorldPose(rotations, np.asarray(trans) @ R_world_cam.T)
 

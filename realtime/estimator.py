@@ -88,6 +88,11 @@ class Estimator:
         self._last_is_theirs = False  # the last pose is of the person now in view
         engine.prepare(len(self._horizons_ms), body)
 
+    @property
+    def furthest_ms(self) -> float:
+        """How far poses are foretold; 0: they are not."""
+        return max(self._horizons_ms, default=0.0)
+
     def update(self, t_ns: int, observation: Observation) -> Estimate | None:
         """Take in the frame taken at t_ns; returns the body in the frame `delay` updates before, None where there is
         none: at the first `delay` updates, also after `finish`.

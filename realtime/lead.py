@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from realtime.body.rotations import axis_angle_to_matrix, between, matrix_to_axis_angle
+from realtime.body.rotations import between_axis_angles
 from realtime.observation import Estimate
 
 EASE_S = 0.3  # from no lead to all of it, after somebody was found
@@ -53,8 +53,7 @@ def pose_at(estimate: Estimate, ms: float) -> np.ndarray:
         if ms <= before_ms:
             break
         if dt_ms > before_ms:
-            start, end = (axis_angle_to_matrix(one.reshape(24, 3)) for one in (before, pose))
             share = min(1.0, (ms - before_ms) / (dt_ms - before_ms))
-            turned = matrix_to_axis_angle(between(start, end, share))
-            before_ms, before = dt_ms, turned.reshape(72).astype(np.float32)
+            turned = between_axis_angles(before.reshape(24, 3), pose.reshape(24, 3), share)
+            before_ms, before = dt_ms, turned.reshape(72)
     return np.asarray(before, np.float32)

@@ -18,7 +18,9 @@ import numpy as np
 
 from realtime.bus.clock_exchange import Offset
 from realtime.clock import clock_id, same_clock
+from realtime.lead import Led
 from realtime.observation import Estimate, State
+from realtime.own_lead import led_by
 from realtime.wire import (
     MAX_ENTRIES,
     MessageError,
@@ -102,6 +104,7 @@ class PoseMessage(Stamped):
     ahead: tuple[tuple[float, np.ndarray], ...] = ()  # (dt_ms, (72,) pose that long after this frame)
     vertices: np.ndarray | None = None  # (V, 3) camera frame, relative to the pelvis, metres
     replay: bool = False  # played from a recording (realtime/replay.py), which alone sets it
+    lead: Led | None = None  # the pose to show, led by as much as it will be old then; None: not led
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -123,6 +126,8 @@ class PoseMessage(Stamped):
             if len(vertices) > MAX_VERTICES:
                 raise MessageError(f"vertices: {len(vertices)} of them; the limit is {MAX_VERTICES}")
             _set(self, "vertices", vertices)
+        if self.lead is not None:
+            _set(self, "lead", _check_lead(self.lead))
 
     @classmethod
     def from_estimate(
@@ -135,6 +140,7 @@ class PoseMessage(Stamped):
         body: str,
         model: str,
         vertices: np.ndarray | None = None,
+        lead: Led | None = None,
     ) -> PoseMessage:
         """The live loop's way: stamped now, by this host's clock. Raises MessageError, for NaN say."""
         return cls(
@@ -153,6 +159,7 @@ class PoseMessage(Stamped):
             joints=estimate.joints,
             ahead=estimate.ahead,
             vertices=vertices,
+            lead=lead,
         )
 
     @property
@@ -171,6 +178,21 @@ class PoseMessage(Stamped):
     def betas(self) -> np.ndarray:
         """(10,) shape coefficients of `body`."""
         return self.theta[75:]
+
+    def shown(self, lead_ms: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """What to show: axis-angle (24, 3) and pelvis (3,), as `pose` and `trans` are. None: led as the stream leads;
+        a number of ms: as `pose_at`; 0: the present pose.
+        """
+        if lead_ms is not None:
+            return self.pose_at(lead_ms)
+        lead = self.lead
+        return (self.pose, self.trans) if lead is None else (lead.pose.reshape(24, 3), lead.trans)
+
+    def pose_at(self, ms: float) -> tuple[np.ndarray, np.ndarray]:
+        """The same `ms` after the frame, for a receiver that leads by a delay of its own (realtime/own_lead.py)."""
+        seen = Estimate(self.theta, self.trans, self.joints, self.ahead, self.state, self.score, self.person)
+        pose, trans = led_by(seen, self.lead, ms)
+        return pose.reshape(24, 3), trans
 
     def age_ms(self) -> float | None:
         """Milliseconds since the picture was taken; None where the clock is another host's
@@ -197,6 +219,7 @@ class StatusMessage(Stamped):
     children: dict[str, Any] = field(default_factory=dict)
     bus: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    lead: dict[str, Any] = field(default_factory=dict)  # empty: this stream says nothing of it
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -216,7 +239,7 @@ class StatusMessage(Stamped):
         return self.publish_age_ms()
 
 
-STATUS_GROUPS = ("camera", "rates", "drops", "latency", "subscribers", "versions", "children", "bus")
+STATUS_GROUPS = ("camera", "rates", "drops", "latency", "subscribers", "versions", "children", "bus", "lead")
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,6 +290,17 @@ def _check_state(state: object) -> None:
 
 def _check_ahead(dt_ms: object, pose: object) -> tuple[float, np.ndarray]:
     return check_number("ahead.dt_ms", dt_ms, 0.0, MAX_AHEAD_MS), check_array("ahead.pose", pose, (72,))
+
+
+def _check_lead(lead: object) -> Led:
+    if not isinstance(lead, Led):
+        raise MessageError(f"lead: expected a Led, found {type(lead).__name__}")
+    return Led(
+        check_number("lead.ms", lead.ms, 0.0, MAX_AHEAD_MS),
+        check_array("lead.pose", lead.pose, (72,)),
+        check_array("lead.trans", lead.trans, (3,)),
+        check_number("lead.confidence", lead.confidence, 0.0, 1.0),
+    )
 
 
 def _set(message: Stamped, name: str, value: object) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from realtime.lead import Led
 from realtime.message_types import IMAGE_ARRAYS, STATUS_GROUPS, ImageMessage, PoseMessage, StatusMessage
 from realtime.wire import (
     MAX_STATUS_BYTES,
@@ -59,6 +60,14 @@ def encode_pose(message: PoseMessage) -> bytes:
     }
     if message.vertices is not None:
         fields["vertices"] = array_to_bytes(message.vertices)
+    if message.lead is not None:
+        lead = message.lead
+        fields["lead"] = {
+            "ms": float(lead.ms),
+            "pose": array_to_bytes(lead.pose),
+            "trans": array_to_bytes(lead.trans),
+            "confidence": float(lead.confidence),
+        }
     return pack(POSE, fields)
 
 
@@ -80,6 +89,7 @@ def decode_pose(data: bytes) -> PoseMessage:
         ),
         vertices=_optional_array(fields, "vertices", (-1, 3)),
         replay="replay" in fields,
+        lead=_lead(fields),
     )
 
 
@@ -91,7 +101,7 @@ def encode_status(message: StatusMessage) -> bytes:
         "t_publish_ns": int(message.t_publish_ns),
         "clock": message.clock,
         "state": message.state,
-        **{name: getattr(message, name) for name in STATUS_GROUPS},
+        **{name: group for name in STATUS_GROUPS if (group := getattr(message, name)) or name != "lead"},
         "notes": message.notes,
     }
     return pack(STATUS, fields, MAX_STATUS_BYTES)
@@ -156,6 +166,20 @@ def _frame_stamps(message: PoseMessage | ImageMessage) -> dict[str, Any]:
 
 def _plain(fields: dict[str, Any], *keys: str) -> dict[str, Any]:
     return {key: require(fields, key) for key in keys}
+
+
+def _lead(fields: dict[str, Any]) -> Led | None:
+    if "lead" not in fields:
+        return None
+    entry = fields["lead"]
+    if not isinstance(entry, dict):
+        raise MessageError(f"lead: expected a map, found {type(entry).__name__}")
+    return Led(
+        require(entry, "ms"),
+        array_from_bytes("lead.pose", require(entry, "pose"), (72,)),
+        array_from_bytes("lead.trans", require(entry, "trans"), (3,)),
+        require(entry, "confidence"),
+    )
 
 
 def _optional_array(fields: dict[str, Any], key: str, shape: tuple[int, ...]) -> np.ndarray | None:

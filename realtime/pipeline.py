@@ -21,6 +21,8 @@ from realtime.camera import open_feed
 from realtime.config import Config
 from realtime.estimator import LONGEST_GAP_S, Estimator
 from realtime.files import kind_of
+from realtime.lead import Leader, Led
+from realtime.lead_time import LeadTime
 from realtime.messages import MessageError, PoseMessage, encode_pose
 from realtime.observation import Estimate, Frame, Observation
 from realtime.perception import check_appearance, in_short, make_perception
@@ -104,6 +106,9 @@ class Stream:
         self.view = View(feed, make_perception(config), Tracker(config.perception))
         stack.callback(self.view.close)
         check_appearance(self.view.perception, self.engine)
+        self.tally = Tally()
+        self.lead_time = LeadTime(config, feed.name, self.tally, self.estimator.furthest_ms)
+        self.leader = Leader()
         feed.start()
         self.publisher = stack.enter_context(Publisher(config.bus_address, config.bus))
         connect = self.publisher.local_address, self.publisher.local_keys
@@ -117,7 +122,6 @@ class Stream:
         self.trace: Trace | None = None
         if config.trace:
             self.trace = stack.enter_context(Trace(Path(config.trace), feed))
-        self.tally = Tally()
         self.taken: deque[Taken] = deque()
         self.processed = 0
         self.invalid = 0  # frames whose numbers may not go out
@@ -203,6 +207,7 @@ class Stream:
                 t_capture_ns=frame.t_capture_ns,
                 body=self.body.id,
                 model=self.engine.model_id,
+                lead=self._led(frame, estimate),
             )
             data = encode_pose(message)
         except MessageError as error:
@@ -214,6 +219,15 @@ class Stream:
             return False
         self.publisher.publish(data)
         return True
+
+    def _led(self, frame: Frame, estimate: Estimate) -> Led | None:
+        """Beside the estimate, the pose to show; None where none is led, or nobody is tracked."""
+        is_tracking = estimate.state == "tracking"
+        lead_ms = self.lead_time.next_ms(frame.t_capture_ns, is_tracking)
+        if lead_ms is None:
+            return None
+        led = self.leader.lead(frame.t_capture_ns, estimate, lead_ms)
+        return led if is_tracking or led.confidence > 0 else None
 
     def _count(
         self, taken: Taken, estimate: Estimate, complete_ns: int, estimated_ns: int, sent_ns: int

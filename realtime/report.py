@@ -72,6 +72,7 @@ class Report:
             f"engine  {engine.name} on {engine.device}, {what['precision']}, model {engine.model_id}{late}{why}"
         )
         self._terminal.say(f"body    {stream.body.id}")
+        self._terminal.say(f"lead    {stream.lead_time.in_words()}")
         keys = stream.publisher.keys
         known = (
             "" if keys is None else f", for the keys in {keys.folder}: {', '.join(client_names(keys.folder))}"
@@ -104,6 +105,7 @@ class Report:
             "latency": {
                 f"{name}_ms": stage.recent_ms(RECENT_FRAMES) for name, stage in stream.tally.stages.items()
             },
+            "lead": stream.lead_time.describe(),
             "versions": self._versions,
             "children": stream.supervisor.children,
             "notes": [*stream.supervisor.notes, *self._recording_errors(), *filter(None, [self._slow])],
@@ -141,6 +143,8 @@ class Report:
         latency_ms = stream.tally.stages["capture_to_publish"].recent_ms(RECENT_FRAMES)
         if latency_ms is not None:
             parts.append(f"{latency_ms:.0f} ms")
+        if (lead_ms := stream.lead_time.describe().get("ms")) is not None:
+            parts.append(f"lead {lead_ms:.0f} ms")
         parts.append(f"{camera.skipped} skipped")
         parts.append(f"{stream.publisher.subscribers['pose']} receiving")
         if camera.state != "live":
@@ -168,6 +172,7 @@ class Report:
             fps=round(tally.fps, 3),
             duration_s=round((time.monotonic_ns() - stream.started_ns) / 1e9, 3),
             latency_ms={name: stage.report() for name, stage in tally.stages.items()},
+            lead=stream.lead_time.describe(),
             states=dict(tally.states),
             engine=plain(stream.engine.describe()),
             model=stream.engine.model_id,

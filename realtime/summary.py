@@ -146,6 +146,7 @@ class Summary:
     fps: float  # published, first to last
     duration_s: float
     latency_ms: dict[str, dict[str, float | int | None]]  # stage → p50, p95, p99, max, count; see STAGES
+    lead: dict[str, Any]  # mode, ms and its parts at the end; see LeadTime.describe
     states: dict[str, int]  # frames published in each
     engine: dict[str, Any]
     model: str
@@ -190,6 +191,8 @@ class Summary:
             camera = self.latency_ms.get("camera", {}).get("p50")
             of_it = "" if camera is None else f"; of it the camera {camera:.1f}, by its driver's stamps"
             text.append(f"latency capture → publish: median {median:.1f} ms, 99 % under {p99:.1f} ms{of_it}")
+        if (lead_ms := self.lead.get("ms")) is not None:
+            text.append(f"lead: {lead_ms:.0f} ms" + _parts(self.lead))
         seen = ", ".join(f"{count} {state}" for state, count in self.states.items() if count)
         if seen:
             text.append(f"states: {seen}")
@@ -197,6 +200,19 @@ class Summary:
             if recording["path"]:
                 text.append(f"recorded {recording['frames']} frames: {recording['path']}")
         return text
+
+
+def _parts(lead: Mapping[str, Any]) -> str:
+    if lead["mode"] != "auto":
+        return ", as asked"
+    camera, way, display = (lead[f"{part}_ms"] for part in ("camera", "pipeline", "display"))
+    parts = f"camera {camera:.0f} ({lead['camera']}), way to the bus {way:.0f}, display {display:.0f}"
+    cut = (
+        f"; no more than {lead['furthest_ms']:.0f} ms are foretold"
+        if camera + way + display > lead["furthest_ms"]
+        else ""
+    )
+    return f": {parts}{cut}"
 
 
 def plain(value: Mapping[str, Any]) -> dict[str, Any]:

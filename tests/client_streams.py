@@ -18,11 +18,13 @@ from realtime.body.rotations import axis_angle_to_matrix
 from realtime.body.smpl import Body, load_body
 from realtime.clock import clock_id
 from realtime.coordinates import BLENDER, GODOT, UNITY, UNREAL, WORLD, Axes, WorldPose, to_camera
+from realtime.lead import Led
 from realtime.messages import PoseMessage
 
 RATE_HZ = 60.0
 FRAMES = 300
 PELVIS_M = (0.2, -0.15, -3.0)  # world: to the right of the camera, a little below it, three metres before it
+LED_RAD = 0.3  # by which the elbow is bent further in what is to be shown
 YAW = 0.3  # the body turns a little to its left
 
 # SMPL joint of each bone of the record, in its order (docs/game-engines.md), and the parent's place in it.
@@ -37,13 +39,13 @@ def elbow_rad(frame: int) -> float:
     return 0.2 + 0.018 * (frame % 100)
 
 
-def known_pose(frame: int) -> WorldPose:
-    """Facing the camera, a little to its own left; left arm out, its elbow bent forward; right arm down; left leg
-    lifted forward."""
+def known_pose(frame: int, further_rad: float = 0.0) -> WorldPose:
+    """Facing the camera, a little to its own left; left arm out, its elbow bent forward, by so much further; right arm
+    down; left leg lifted forward."""
     vectors = np.zeros((24, 3))
     vectors[0] = (0, YAW, 0)
     vectors[17] = (0, 0, 1.2)
-    vectors[18] = (0, -elbow_rad(frame), 0)
+    vectors[18] = (0, -elbow_rad(frame) - further_rad, 0)
     vectors[1] = (-0.7, 0, 0)
     vectors[4] = (0.5, 0, 0)
     return WorldPose(axis_angle_to_matrix(vectors).astype(np.float64), np.array(PELVIS_M))
@@ -76,6 +78,7 @@ def bus_pose(
         theta=np.concatenate([[0.9, 0, 0], pose, betas]).astype(np.float32),
         trans=trans,
         joints=joints - joints[0],
+        lead=Led(40.0, to_camera(known_pose(frame, LED_RAD))[0], trans, 1.0) if state == "tracking" else None,
     )
 
 

@@ -10,6 +10,7 @@ from realtime.body.kinematics import forward_kinematics
 from realtime.body.rotations import axis_angle_to_matrix
 from realtime.body.smpl import Body, load_body
 from realtime.files.mcap_file import BusWriter
+from realtime.lead import Led
 from realtime.messages import PoseMessage, StatusMessage, encode_pose, encode_status
 from realtime.record_file import ROW, STATES, Rows
 
@@ -48,8 +49,8 @@ def take(
 
 
 def bus_messages(recording: Rows, delay_ns: int = 20_000_000, statuses: bool = True) -> list[bytes]:
-    """What went over the bus: a pose per row, published delay_ns and up to 8 ms after it was captured; a status after
-    each tenth."""
+    """What went over the bus: a pose per row, led far away from it, published delay_ns and up to 8 ms after it was
+    captured; a status after each tenth."""
     messages = []
     for seq, row in enumerate(recording.rows):
         published_ns = int(row["t_capture_ns"]) + delay_ns + seq % 3 * 4_000_000
@@ -69,6 +70,7 @@ def bus_messages(recording: Rows, delay_ns: int = 20_000_000, statuses: bool = T
                     trans=row["trans"],
                     joints=row["joints"],
                     ahead=((166.7, row["theta"][3:75]),),
+                    lead=Led(40.0, row["theta"][3:75] + 0.5, row["trans"] + 1, 1.0),
                 )
             )
         )

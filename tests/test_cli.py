@@ -34,14 +34,14 @@ def test_every_flag_of_the_design_is_taken(tmp_path):
             *("--viewer", "none", "--bus", "tcp://127.0.0.1:5600"),
             *("--record", str(tmp_path / "a.npz"), "--record", str(tmp_path / "b.mcap"), "--every-frame"),
             *("--frames", "10", "--duration", "2.5", "--summary", str(tmp_path / "s.json")),
-            *("--set", "camera.width=1280", "--set", "camera.fov_deg=78", "--debug"),
+            *("--lead", "80", "--set", "camera.width=1280", "--set", "camera.fov_deg=78", "--debug"),
         ]
     )
     assert (config.source, config.engine, config.body) == ("demo", "torch", "b.npz")
     assert config.viewer_kind == "none"
     assert (config.bus_address, config.every_frame, config.frames) == ("tcp://127.0.0.1:5600", True, 10)
     assert (config.duration, config.debug, len(config.record)) == (2.5, True, 2)
-    assert (config.camera.width, config.camera.fov_deg) == (1280, 78.0)
+    assert (config.camera.width, config.camera.fov_deg, config.lead.mode) == (1280, 78.0, "80")
 
 
 def test_help_lists_every_sink_on_a_line_of_its_own(capsys):
@@ -85,6 +85,18 @@ BAD_ARGUMENTS = {
     "set divides by zero": (["--set", "bus.image_fps=0"], "bus.image_fps"),
     "set no format": (["--set", "camera.fourcc=MJPEG"], "up to four letters"),
     "sink": (["--sink", "hologram"], "hologram"),
+    "lead": (["--lead", "foo"], "--lead foo: expected auto, off, or milliseconds from 0 to 1000"),
+    "lead into the past": (["--lead", "-5"], "--lead -5: expected"),
+    "lead nan": (["--lead", "nan"], "--lead nan: expected"),
+    "lead by seconds": (["--lead", "10000"], "--lead 10000: expected"),
+    "lead beyond what is foretold": (
+        ["--lead", "190", "--source", "demo", "--viewer", "none"],
+        "ahead_ms=166.7,190",
+    ),
+    "set lead": (["--set", "lead.mode=on"], "--lead on: expected"),
+    "set display": (["--set", "lead.display_ms=-1"], "lead.display_ms=-1: expected 0 to 1000"),
+    "set camera latency": (["--set", "camera.latency_ms=1e9"], "camera.latency_ms"),
+    "lead of a sink": (["--sink", "vmc:39539,lead=nan"], "lead=nan: expected on, off, or milliseconds"),
     "record kind": (["--record", "a.fbx"], "known: .amass.npz, .bvh, .glb, .mcap, .npz"),
     "record part": (["--record", "a.npz.part"], "a.npz.part"),
     "record folder": (["--record", "/nowhere/at/all/a.npz"], "/nowhere/at/all"),

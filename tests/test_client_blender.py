@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from client_streams import FRAMES, RATE_HZ, body, bus_pose, known_pose, stream
+from client_streams import FRAMES, LED_RAD, RATE_HZ, body, bus_pose, known_pose, stream
 from programs import ROOT, until
 
 from realtime.body.kinematics import forward_kinematics, skin
@@ -84,12 +84,12 @@ def test_a_stream_moves_the_armature_and_becomes_an_action(packed: Path, tmp_pat
     )  # nobody was seen for a while, then one
     assert got["seconds"] == pytest.approx((FRAMES - 1) / RATE_HZ, abs=0.3)
     # The last pose shown, against our own kinematics and skinning, whole: place, size, direction, every limb.
-    pose = known_pose(got["last_frame"])
-    joints, transforms = forward_kinematics(one, pose.rotations, betas)
     lift = np.array([0, 0, got["camera_height"]])
-    placed = BLENDER.points(joints - joints[0] + pose.trans) + lift
-    np.testing.assert_allclose([got["joints"][name] for name in JOINT_NAMES], placed, atol=1e-4)
-    np.testing.assert_allclose([got["played_joints"][name] for name in JOINT_NAMES], placed, atol=1e-4)
+    for which, further_rad in (("played_joints", 0.0), ("joints", LED_RAD)):
+        pose = known_pose(got["last_frame"], further_rad)
+        joints, transforms = forward_kinematics(one, pose.rotations, betas)
+        placed = BLENDER.points(joints - joints[0] + pose.trans) + lift
+        np.testing.assert_allclose([got[which][name] for name in JOINT_NAMES], placed, atol=1e-4)
     vertices = skin(one, transforms, betas, pose.rotations) - joints[0] + pose.trans
     np.testing.assert_allclose(got["vertices"], (BLENDER.points(vertices) + lift)[::200], atol=1e-4)
     assert got["lowest"] == pytest.approx(0, abs=0.02)  # the feet were put on the floor

@@ -100,6 +100,9 @@ def test_a_pose_is_what_our_decoder_makes_of_it():
         for name in ("betas", "trans", "joints"):
             np.testing.assert_array_equal(getattr(theirs, name), getattr(ours, name))
         np.testing.assert_array_equal(theirs.rotations, ours.pose)
+        for one, other in zip(theirs.shown(), ours.shown(), strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert theirs.lead is not None and np.abs(theirs.lead[0] - theirs.rotations).max() > 0.2
 
 
 def test_every_mutation_gives_a_pose_or_one_kind_of_error():
@@ -129,6 +132,9 @@ def test_every_mutation_gives_a_pose_or_one_kind_of_error():
         ({"seq": True}, "63 bits"),
         ({"clock": 7}, "clock: expected a string"),
         ({"theta": b"1234"}, "theta: expected 340 bytes"),
+        ({"lead": 5}, "lead: expected a map"),
+        ({"lead": {"pose": b"\0" * 288}}, "trans: missing"),
+        ({"lead": {"pose": b"\0" * 284, "trans": b"\0" * 12}}, "pose: expected 288 bytes"),
         ({"trans": np.full(3, np.nan, "<f4").tobytes()}, "trans: holds NaN"),
     ],
 )

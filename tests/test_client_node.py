@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from client_streams import FRAMES, body, bus_pose, elbow_rad, stream
+from client_streams import FRAMES, LED_RAD, body, bus_pose, elbow_rad, stream
 from programs import ROOT, until
 
 from realtime import key_files
@@ -71,6 +71,9 @@ def test_a_stream_arrives(how: list[str], tmp_path: Path) -> None:
         bend = np.linalg.norm(np.reshape(line["pose"], (24, 3))[18])
         assert bend == pytest.approx(elbow_rad(line["frame"]), abs=1e-3)
         assert line["state"] == "tracking" and line["ageMs"] >= 0
+        led = np.linalg.norm(np.reshape(line["lead"]["pose"], (24, 3))[18])
+        assert led == pytest.approx(elbow_rad(line["frame"]) + LED_RAD, abs=1e-3)
+        assert (line["lead"]["ms"], line["lead"]["confidence"]) == (40, 1)
 
 
 @pytest.mark.parametrize("how", ["flag", "environment"])

@@ -9,6 +9,7 @@ import pytest
 from example_messages import image_message, pose_message, status_message
 
 from realtime.clock import clock_id
+from realtime.lead import Led
 from realtime.message_types import PoseMessage
 from realtime.messages import decode, encode_pose
 from realtime.observation import Estimate
@@ -73,6 +74,78 @@ def test_estimate_becomes_a_message() -> None:
     age_ms = message.age_ms()
     assert age_ms is not None and 0 < age_ms < 10_000
     assert message.t_publish_ns >= before
+
+
+ELBOW = slice(18 * 3, 18 * 3 + 3)
+
+
+def bent(angle: float) -> np.ndarray:
+    pose = np.zeros(72, np.float32)
+    pose[ELBOW] = (0, angle, 0)
+    return pose
+
+
+def moving(state: str = "tracking", lead: Led | None = None) -> PoseMessage:
+    """An elbow that is straight now and foretold at 1.6 rad in 160 ms; the pelvis at z = 3."""
+    theta, trans = np.zeros(85, np.float32), np.array([0, 0, 3], np.float32)
+    return pose_message(state=state, theta=theta, trans=trans, ahead=((160.0, bent(1.6)),), lead=lead)
+
+
+def elbow(shown: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
+    """(its angle, z of the pelvis)"""
+    pose, trans = shown
+    assert pose.shape == (24, 3) and trans.shape == (3,) and pose.dtype == trans.dtype == np.float32
+    return float(pose[18, 1]), float(trans[2])
+
+
+SURE = Led(80.0, bent(1.0), np.array([0, 0, 2], np.float32), 1.0)
+
+
+def test_what_is_shown_is_the_lead_of_the_stream() -> None:
+    assert elbow(moving(lead=SURE).shown()) == (1.0, 2.0)
+    assert elbow(moving(lead=SURE).shown(0.0)) == (0.0, 3.0)  # put off
+    assert elbow(moving().shown()) == (0.0, 3.0)  # the stream does not lead
+
+
+@pytest.mark.parametrize(
+    ("ms", "angle", "z"),
+    [
+        (0, 0.0, 3.0),
+        (-5, 0.0, 3.0),
+        (40, 0.5, 2.5),
+        (80, 1.0, 2.0),
+        (120, 1.3, 2.0),
+        (160, 1.6, 2.0),
+        (900, 1.6, 2.0),
+    ],
+)
+def test_a_receiver_with_a_delay_of_its_own(ms: float, angle: float, z: float) -> None:
+    """From now to the lead, which is part of the stream's law, and on to what is foretold."""
+    assert elbow(moving(lead=SURE).pose_at(ms)) == pytest.approx((angle, z), abs=1e-6)
+    assert elbow(moving(lead=SURE).shown(ms)) == pytest.approx((angle, z), abs=1e-6)
+
+
+def test_it_dares_no_more_than_the_stream_does() -> None:
+    half = Led(80.0, bent(0.5), np.array([0, 0, 2.5], np.float32), 0.5)
+    assert elbow(moving(lead=half).pose_at(160)) == pytest.approx((0.8, 2.5), abs=1e-6)
+    none = Led(80.0, bent(0.0), np.array([0, 0, 3], np.float32), 0.0)
+    assert elbow(moving(lead=none).pose_at(160)) == (0.0, 3.0)
+
+
+@pytest.mark.parametrize("state", ["held", "lost", "warming"])
+def test_nobody_is_led_who_is_not_tracked(state: str) -> None:
+    assert elbow(moving(state).pose_at(80)) == elbow(moving(state).shown()) == (0.0, 3.0)
+    assert elbow(moving().pose_at(80)) == pytest.approx(
+        (0.8, 3.0), abs=1e-6
+    )  # tracked, by a stream without lead
+
+
+def test_what_is_shown_of_absurd_numbers_is_finite() -> None:
+    far = np.full(3, 3e38, np.float32)
+    led = Led(80.0, np.full(72, 3e38, np.float32), -far, 1.0)
+    for ms in (None, 20.0, 120.0):
+        for array in pose_message(lead=led, trans=far).shown(ms):
+            assert np.isfinite(array).all()
 
 
 def test_no_age_on_another_hosts_clock() -> None:

@@ -11,6 +11,7 @@ from example_messages import EXAMPLES, damaged, image_message, pose_message, sta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from realtime.lead import Led
 from realtime.messages import Message, decode, encode_image, encode_pose, encode_status
 from realtime.wire import MessageError
 
@@ -21,6 +22,10 @@ def equal(one: Message, other: Message) -> bool:
     def same(a: object, b: object) -> bool:
         if isinstance(a, np.ndarray):
             return isinstance(b, np.ndarray) and a.dtype == b.dtype == np.float32 and np.array_equal(a, b)
+        if isinstance(a, Led):
+            return isinstance(b, Led) and all(
+                same(getattr(a, name), getattr(b, name)) for name in Led.__slots__
+            )
         if isinstance(a, tuple):
             return isinstance(b, tuple) and len(a) == len(b) and all(map(same, a, b))
         return a == b
@@ -67,8 +72,11 @@ _plain = st.recursive(
     text=st.text(max_size=60),
     horizons=st.lists(st.floats(0, 10_000), max_size=4),
     vertices=st.integers(0, 3) | st.none(),
+    lead=st.tuples(st.floats(0, 10_000), st.floats(0, 1)) | st.none(),
 )
-def test_any_pose_survives_the_round_trip(numbers, stamps, state, score, text, horizons, vertices) -> None:  # type: ignore[no-untyped-def]
+def test_any_pose_survives_the_round_trip(
+    numbers, stamps, state, score, text, horizons, vertices, lead
+) -> None:  # type: ignore[no-untyped-def]
     theta = np.nan_to_num(np.frombuffer(numbers, "<f4"), posinf=3.4e38, neginf=-3.4e38)
     message = pose_message(
         theta=theta,
@@ -83,6 +91,7 @@ def test_any_pose_survives_the_round_trip(numbers, stamps, state, score, text, h
         body=text,
         ahead=tuple((dt_ms, theta[:72]) for dt_ms in horizons),
         vertices=None if vertices is None else np.ones((vertices, 3), np.float32),
+        lead=None if lead is None else Led(lead[0], theta[3:75], theta[:3], lead[1]),
     )
     assert equal(decode(encode_pose(message)), message)
 
@@ -101,6 +110,22 @@ def test_any_status_survives_the_round_trip(group: dict) -> None:
 def test_unknown_keys_are_ignored() -> None:
     data = damaged(minor=4, mood="good", extra={"a": [1, b"x"]})
     assert equal(decode(data), pose_message())
+
+
+def test_a_lead_is_told_as_the_page_says() -> None:
+    """docs/wire-format.md; and who does not lead says nothing of it."""
+    led = Led(40.5, np.full(72, 0.5, np.float32), np.array([1, 2, 3], np.float32), 0.25)
+    fields = msgpack.unpackb(encode_pose(pose_message(lead=led))[5:])
+    assert fields.pop("lead") == {
+        "ms": 40.5,
+        "pose": b"\x00\x00\x00\x3f" * 72,
+        "trans": b"\x00\x00\x80\x3f\x00\x00\x00\x40\x00\x00\x40\x40",
+        "confidence": 0.25,
+    }
+    assert fields == msgpack.unpackb(encode_pose(pose_message())[5:])
+    status = status_message(lead={"mode": "auto", "ms": 40.5})
+    assert msgpack.unpackb(encode_status(status)[7:])["lead"] == {"mode": "auto", "ms": 40.5}
+    assert equal(decode(encode_status(status)), status)
 
 
 def test_image_of_nobody() -> None:

@@ -62,6 +62,8 @@ def same_content(sent, stored):
         assert getattr(sent, key).tobytes() == getattr(stored, key).tobytes()
     for (dt_ms, pose), (stored_dt_ms, stored_pose) in zip(sent.ahead, stored.ahead, strict=True):
         assert dt_ms == stored_dt_ms and pose.tobytes() == stored_pose.tobytes()
+    assert (sent.lead.ms, sent.lead.confidence) == (stored.lead.ms, stored.lead.confidence) == (40.0, 1.0)
+    assert sent.lead.pose.tobytes() == stored.lead.pose.tobytes() != sent.theta[3:75].tobytes()
 
 
 def test_what_was_seen_is_as_it_was_and_the_stamps_are_of_now(tmp_path):

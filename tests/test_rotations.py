@@ -66,6 +66,26 @@ def test_six_d_round_trip_and_leading_dimensions():
     np.testing.assert_array_equal(r.matrix_to_axis_angle(matrices)[1, 2], one)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0, 1.5])
+@pytest.mark.parametrize("angle", [0.0, 1e-30, 1e-6, 1.2, 5.0])
+def test_between_axis_angles_is_between(angle, share):
+    rng = np.random.default_rng(0)
+    start, end = rng.normal(0, 1.2, (2, 50, 3)).astype(np.float32)
+    end = np.where(rng.random((50, 1)) < 0.5, start + angle * end / 2, end).astype(np.float32)
+    expected = r.between(*map(r.axis_angle_to_matrix, (start, end)), share)
+    found = r.between_axis_angles(start, end, share)
+    assert found.dtype == np.float32 and (np.linalg.norm(found, axis=1) <= np.pi + 1e-5).all()
+    np.testing.assert_allclose(r.axis_angle_to_matrix(found), expected, atol=1e-5)
+    np.testing.assert_allclose(r.between_axis_angles(start[7], end[7], share), found[7], atol=1e-6)
+
+
+def test_absurd_numbers_give_finite_rotations():
+    for number in (3e38, -3e38, 1e20):
+        vectors = np.full((2, 3), number, np.float32)
+        assert np.isfinite(r.axis_angle_to_matrix(vectors)).all()
+        assert np.isfinite(r.between_axis_angles(vectors, -vectors, 0.5)).all()
+
+
 def test_between():
     rng = np.random.default_rng(0)
     start, end = (r.axis_angle_to_matrix(rng.normal(0, 1, (50, 3))) for _ in range(2))

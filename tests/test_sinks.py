@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from programs import ROOT, environment, until
 
 from realtime.bus.publisher import Publisher
 from realtime.config import BusConfig, Config
+from realtime.lead import Led
 from realtime.messages import decode
 from realtime.sinks import SINKS, sink_command
 from realtime.sinks.jsonl import pose_line
@@ -54,6 +56,15 @@ def test_a_line_holds_the_pose() -> None:
     assert record["seq"] == record["frame"] == 3 and record["state"] == "tracking"
     assert record["theta"] == [3.0] * 85
     assert np.array(record["joints"]).shape == (24, 3) and len(record["trans"]) == 3
+
+
+def test_a_line_holds_the_lead_beside_what_was_seen() -> None:
+    message = decode(pose(3))
+    assert "lead" not in json.loads(pose_line(message))
+    led = Led(41.25, np.full(72, 0.5, np.float32), np.full(3, 2, np.float32), 0.5)
+    record = json.loads(pose_line(replace(message, lead=led)))
+    assert record["theta"] == [3.0] * 85
+    assert record["lead"] == {"ms": 41.25, "pose": [0.5] * 72, "trans": [2.0] * 3, "confidence": 0.5}
 
 
 def test_every_pose_becomes_a_line_on_stdout(publisher: Publisher) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from bodies import random_body
@@ -13,6 +15,8 @@ from scipy.spatial.transform import Rotation
 from realtime.body.kinematics import forward_kinematics
 from realtime.body.rotations import axis_angle_to_matrix
 from realtime.coordinates import WORLD, world_of_camera
+from realtime.lead import Led
+from realtime.messages import PoseMessage
 from realtime.sinks.bones import BonePose, BoneReader
 
 
@@ -40,6 +44,29 @@ def test_a_body_that_is_not_known_here_is_told_by_the_message(seed: int):
     joints, _ = forward_kinematics(random_body(seed), axis_angle_to_matrix(message.pose), message.betas)
     theirs = standing(seed, body="theirs", joints=joints - joints[0])
     assert angles_deg(limbs(reader().read(theirs)), limbs_of_message(theirs)).max() < 0.1
+
+
+def test_a_reader_shows_the_lead_or_what_was_seen():
+    """The floor is found by what was seen, whatever is shown."""
+    seen, later = standing(0), standing(1)
+    trans = np.array([0.5, 0.0, 3.0], np.float32)
+    message = replace(seen, lead=Led(40.0, later.pose.ravel(), trans, 1.0))
+    expected = {
+        None: (reader().read(replace(later, theta=_with_pose(seen, later))), 0.0),
+        0.0: (reader().read(seen), -0.25),
+    }
+    for lead_ms, (pose, y) in expected.items():
+        found = BoneReader(shipped_body(), lead_ms=lead_ms).read(message)
+        np.testing.assert_allclose(found.rotations, pose.rotations, atol=1e-6)
+        np.testing.assert_allclose(found.hips, [0.5, y, -3.0])
+        assert found.lowest_m == pytest.approx(-0.25 - seen.joints[:, 1].max())
+    half = BoneReader(shipped_body(), lead_ms=20.0).read(message)
+    np.testing.assert_allclose(half.hips, [0.5, -0.125, -3.0])
+
+
+def _with_pose(one: PoseMessage, other: PoseMessage) -> np.ndarray:
+    """Θ of `one` with the pose of `other`."""
+    return np.concatenate((one.theta[:3], other.theta[3:75], one.theta[75:]))
 
 
 def test_joints_that_are_no_body_give_the_neutral_skeleton():
@@ -87,8 +114,8 @@ finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
 @settings(max_examples=150, deadline=None)
-@given(number=finite, betas=finite, at=finite, joints=finite, known=st.booleans())
-def test_whatever_a_valid_message_says_bones_are_finite(number, betas, at, joints, known):
+@given(number=finite, betas=finite, at=finite, joints=finite, known=st.booleans(), lead_ms=st.none() | finite)
+def test_whatever_a_valid_message_says_bones_are_finite(number, betas, at, joints, known, lead_ms):
     theta = np.full(85, number, np.float32)
     theta[75:] = betas
     message = standing(
@@ -97,8 +124,10 @@ def test_whatever_a_valid_message_says_bones_are_finite(number, betas, at, joint
         trans=np.full(3, at, np.float32),
         joints=np.float32(joints) * np.repeat(np.arange(24, dtype=np.float32) / 24, 3).reshape(24, 3),
         body=shipped_body().id if known else "theirs",
+        lead=Led(40.0, np.full(72, joints, np.float32), np.full(3, -at, np.float32), 0.5),
+        ahead=((90.0, np.full(72, number, np.float32)),),
     )
-    pose = reader().read(message)
+    pose = BoneReader(shipped_body(), lead_ms=lead_ms).read(message)
     assert np.isfinite(pose.rotations).all() and np.isfinite(pose.hips).all() and np.isfinite(pose.lowest_m)
     assert np.isfinite(pose.skeleton.offsets).all() and np.isfinite(pose.skeleton.sole_m)
     np.testing.assert_allclose(np.linalg.det(pose.rotations), 1, atol=1e-4)

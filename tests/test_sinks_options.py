@@ -6,7 +6,7 @@ import pytest
 
 from realtime.errors import ConfigError
 from realtime.sinks import SINKS, sink_command
-from realtime.sinks.options import Option, host_and_port, number, on_or_off, one_of, port, read_options
+from realtime.sinks.options import LEAD, Option, host_and_port, number, on_or_off, one_of, port, read_options
 
 FIRST = Option(("here", 1), host_and_port, "HOST:PORT")
 KEYS = {
@@ -53,6 +53,17 @@ def test_what_is_wrong_is_told(text: str, told: str):
     with pytest.raises(ConfigError) as raised:
         read(text)
     assert told in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("text", "ms"), [("on", None), ("off", 0.0), ("120", 120.0)])
+def test_how_a_receiver_is_led(text: str, ms: float | None):
+    assert LEAD.parse(text) == ms and LEAD.default is None
+
+
+@pytest.mark.parametrize("text", ["", "auto", "-5", "nan", "10000"])
+def test_how_it_cannot_be_led(text: str):
+    with pytest.raises(ValueError, match="expected on, off, or milliseconds from 0 to 1000"):
+        LEAD.parse(text)
 
 
 def test_ports():

@@ -14,6 +14,7 @@ from bone_poses import shipped_body, standing
 from sink_programs import sink_program, streaming
 
 from realtime.errors import ConfigError
+from realtime.lead import Led
 from realtime.sinks.bones import BoneReader
 from realtime.sinks.datagrams import DatagramSender
 from realtime.sinks.records import Record
@@ -39,6 +40,17 @@ def test_each_pose_is_one_record(axes: str):
     seqs = [struct.unpack_from("<I", data, 8)[0] for data in records]
     assert seqs == sorted(set(seqs))
     assert seqs == [struct.unpack_from("<I", data, 12)[0] for data in records]
+
+
+@pytest.mark.parametrize(("option", "lead_ms"), [("", None), (",lead=off", 0.0), (",lead=20", 20.0)])
+def test_records_are_of_the_lead_or_of_what_was_seen(option: str, lead_ms: float | None):
+    later = standing(3)
+    message = standing(2, lead=Led(40.0, later.pose.ravel(), later.trans + np.float32(1), 1.0))
+    expected = Record(message, BoneReader(shipped_body(), lead_ms=lead_ms).read(message), "world").binary
+    with bound() as receiver:
+        where = f"127.0.0.1:{receiver.getsockname()[1]}{option}"
+        with sink_program("udp", where) as (publisher, _), streaming(publisher, message):
+            assert receiver.recv(2048)[32:] == expected[32:]
 
 
 def test_every_state_is_sent_and_the_rate_is_limited():

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -24,9 +24,10 @@ from realtime.body.rotations import axis_angle_to_matrix
 from realtime.config import Config
 from realtime.coordinates import UNITY
 from realtime.humanoid import BONES
+from realtime.lead import Led
 from realtime.supervisor import Supervisor
 
-LEFT_ELBOW = 18  # SMPL's joint
+HEAD, LEFT_ELBOW = 15, 18  # SMPL's joints
 
 
 @dataclass
@@ -127,6 +128,26 @@ def test_what_is_received_is_the_pose_that_was_sent(receiver: socket.socket, opt
         np.testing.assert_allclose(pose.positions[0][[0, 2]], 0, atol=1e-5)
         assert 0.5 < pose.positions[0][1] < 1.2
     assert (np.linalg.norm(pose.positions[1:], axis=1) > 0.02).all()
+
+
+@pytest.mark.parametrize(
+    ("option", "shown"), [("", "lead"), (",lead=on", "lead"), (",lead=off", "seen"), (",lead=20", "half")]
+)
+def test_the_avatar_shows_the_lead_or_what_was_seen(receiver: socket.socket, option: str, shown: str):
+    message = standing(3)
+    poses = {share: message.pose.copy() for share in ("seen", "half", "lead")}
+    for share, angle in (("seen", 0.0), ("half", 0.4), ("lead", 0.8)):
+        poses[share][HEAD] = (0, angle, 0)
+    theta = message.theta.copy()
+    theta[3:75] = poses["seen"].ravel()
+    led = Led(40.0, poses["lead"].ravel(), message.trans, 1.0)
+    with (
+        sink_program("vmc", where(receiver) + option) as (publisher, _),
+        streaming(publisher, replace(message, theta=theta, lead=led)),
+    ):
+        pose = until_frame(receiver, tracking=True, settled_s=1.0)
+    theirs = UNITY.quaternions(axis_angle_to_matrix(poses[shown][HEAD]))
+    np.testing.assert_allclose(pose.quaternions[bone("Head")], theirs, atol=1e-5)
 
 
 def test_when_nobody_is_there_the_avatar_goes_to_rest(receiver: socket.socket):

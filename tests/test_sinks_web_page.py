@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser import Window, chromium
-from viewer_stream import Stage, posed
+from viewer_stream import TRANS_M, Stage, posed
 from web_sink import web_sink
 
 from realtime.body.smpl import load_body
 from realtime.clock import clock_id
+from realtime.lead import Led
 from realtime.messages import StatusMessage, encode_status
 
 pytestmark = pytest.mark.timeout(600)  # a loaded machine draws few pictures per second
@@ -155,6 +156,10 @@ def test_lead_shows_the_pose_ahead(still: Scene) -> None:
     assert still.comes_to(left_arm_is_up)
     still.slide("Lead, ms", 0)
     assert still.shows(down)
+    still.stage.changes |= {"lead": Led(40.0, UP.ravel(), TRANS_M, 1.0)}
+    assert still.shows(down)  # its own, which is none
+    still.box("Lead as the stream says")
+    assert still.comes_to(left_arm_is_up)
 
 
 def test_smoothing_stills_what_trembles(still: Scene) -> None:

@@ -9,6 +9,7 @@ from viewer_stream import BODY, TRANS_M, pose_message, posed
 from realtime.body.rotations import axis_angle_to_matrix
 from realtime.body.skeleton import JOINT_NAMES
 from realtime.coordinates import R_WORLD_CAM
+from realtime.lead import Led
 from realtime.messages import PoseMessage
 from realtime.sinks.web.shown import Shown, led
 
@@ -80,6 +81,26 @@ def test_lead_turns_from_one_known_pose_to_the_next(lead_ms: float, angle: float
     expected[0] = R_WORLD_CAM @ expected[0]
     np.testing.assert_allclose(rotations, expected, atol=1e-6)
     np.testing.assert_allclose(trans, TRANS_M @ R_WORLD_CAM.T, atol=1e-6)
+
+
+def test_the_page_shows_the_lead_of_the_stream_or_its_own() -> None:
+    message = at(0, DOWN, lead=Led(40.0, UP.ravel(), TRANS_M, 1.0))
+    up, down = (Shown(BODY).figure(at(0, pose)) for pose in (UP, DOWN))
+    shown = Shown(BODY)
+    assert up is not None and down is not None
+    for settings, expected in (
+        ((False, 0.0), up),
+        ((False, 20.0), up),
+        ((True, 0.0), down),
+        ((True, 40.0), up),
+    ):
+        shown.settings.own_lead, shown.settings.lead_ms = settings
+        figure = shown.figure(message)
+        assert figure is not None
+        np.testing.assert_allclose(figure.joints, expected.joints, atol=1e-5)
+    far = Led(40.0, UP.ravel(), np.array([0, 1e6, 3], np.float32), 1.0)
+    shown.settings.own_lead = False
+    assert shown.figure(at(33, lead=far)) is None
 
 
 def test_lead_without_a_pose_ahead_is_the_pose() -> None:

@@ -13,6 +13,7 @@ from viewer_stream import BODY, Stage, image_message, pose_message, posed
 
 from realtime import child
 from realtime.clock import clock_id
+from realtime.lead import Led
 from realtime.messages import StatusMessage, encode_image, encode_pose, encode_status
 from realtime.viewer.stream import LiveStream
 
@@ -96,6 +97,7 @@ def test_without_a_display_it_says_so_and_ends_with_its_own_code(viewer):
     [
         (("--width", "3"), 2, "200 to 8192"),
         (("--fps", "0"), 2, "above 0"),
+        (("--lead", "nan"), 2, "expected on, off, or milliseconds from 0 to 1000"),
         (("--snapshot", "nowhere/out.png"), 2, "folder that exists"),
         (("--snapshot", "out%s%d.png"), 2, "one %d"),
         (("--snapshot", "out.gif"), 2, ".png"),
@@ -210,6 +212,17 @@ def test_the_age_at_render_ticks_is_that_of_the_pose_on_the_screen():
         receive(stream, lambda: stream.state == "waiting")
         stream.ticked()
         assert stream.ages_at_ticks() == told  # a pose that is nobody's any more
+        stream.close()
+
+
+def test_the_numbers_tell_the_lead():
+    with Stage() as stage:
+        stream = LiveStream(stage.address)
+        assert "lead" not in receive(stream, lambda: stream.pose is not None).numbers
+        stage.changes = {"lead": Led(41.2, posed().ravel(), np.zeros(3, np.float32), 1.0)}
+        receive(stream, lambda: stream.pose.lead is not None)
+        assert "lead 41 ms" in stream.numbers().numbers
+        assert "lead off" in stream.numbers(0.0).numbers and "lead 80 ms" in stream.numbers(80.0).numbers
         stream.close()
 
 

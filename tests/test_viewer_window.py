@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from viewer_stream import BODY, TRANS_M, pose_message, posed
 
+from realtime.lead import Led
 from realtime.viewer.panel import Numbers, draw_panel
 from realtime.viewer.window import ViewerWindow
 
@@ -65,6 +66,17 @@ def test_a_body_that_is_not_tracked_looks_it_and_goes(window):
     assert gone.max() < 130  # nothing brighter than the grid: no frozen body
     back = drawn(window, 24.0, "tracking", posed())[:, :320]
     np.testing.assert_array_equal(tinted(back, "left"), tinted(tracked, "left"))  # at once, and the same
+
+
+def test_the_lead_is_shown_and_the_key_l_puts_it_off_and_on(window):
+    led = {"lead": Led(40.0, posed(left_arm_up=True).ravel(), TRANS_M, 1.0)}
+    up, down = (drawn(window, 30.0, "tracking", posed(left_arm_up=is_up))[:, :320] for is_up in (True, False))
+    for expected in (up, down, up):
+        shown = drawn(window, 30.0, "tracking", posed(), **led)[:, :320]
+        assert np.abs(shown.astype(int) - expected).max() <= 2
+        window._on_lead(None)  # as the key does
+    assert window.lead_ms == 0.0
+    window._on_lead(None)
 
 
 def test_absurd_numbers_are_not_drawn(window):

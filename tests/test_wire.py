@@ -75,6 +75,12 @@ def nested(depth: int) -> object:
     return [nested(depth - 1)] if depth else 0
 
 
+def lead(**changes: object) -> dict[str, object]:
+    """The map of a lead with these values; None removes the key."""
+    whole = {"ms": 40.0, "pose": b"\0" * 288, "trans": b"\0" * 12, "confidence": 0.5}
+    return {key: value for key, value in {**whole, **changes}.items() if value is not None}
+
+
 NAN = np.full(3, np.nan, "<f4").tobytes()
 BAD = {
     "a newer schema": (damaged(v=2), "schema version 2 is newer than this program's 1: update hmmr-live"),
@@ -100,6 +106,26 @@ BAD = {
     "a horizon without pose": (damaged(ahead=[{"dt_ms": 5}]), "pose: missing"),
     "a horizon in the past": (damaged(ahead=[{"dt_ms": -5, "pose": b"\0" * 288}]), "ahead.dt_ms"),
     "too many horizons": (damaged(ahead=[{"dt_ms": 5, "pose": b"\0" * 288}] * 17), "ahead: 17 entries"),
+    "a lead that is no map": (damaged(lead=[1]), "lead: expected a map"),
+    "a lead that is a number": (damaged(lead=40.0), "lead: expected a map"),
+    "a lead without pose": (damaged(lead=lead(pose=None)), "pose: missing"),
+    "a lead without its age": (damaged(lead=lead(ms=None)), "ms: missing"),
+    "a lead without place": (damaged(lead=lead(trans=None)), "trans: missing"),
+    "a lead without confidence": (damaged(lead=lead(confidence=None)), "confidence: missing"),
+    "a lead into the past": (damaged(lead=lead(ms=-1.0)), "lead.ms: -1.0 is not in 0…10000"),
+    "a lead of NaN": (damaged(lead=lead(ms=float("nan"))), "lead.ms: nan"),
+    "a lead by hours": (damaged(lead=lead(ms=1e9)), "lead.ms"),
+    "a lead by text": (damaged(lead=lead(ms="40")), "lead.ms: expected a number"),
+    "a short lead": (damaged(lead=lead(pose=b"\0" * 284)), "lead.pose: 284 bytes"),
+    "a lead of doubles": (damaged(lead=lead(trans=b"\0" * 24)), "lead.trans: 24 bytes"),
+    "a lead that holds NaN": (damaged(lead=lead(pose=NAN * 24)), "lead.pose: holds NaN"),
+    "a lead to nowhere": (damaged(lead=lead(trans=NAN)), "lead.trans: holds NaN"),
+    "too sure a lead": (damaged(lead=lead(confidence=1.5)), "lead.confidence: 1.5 is not in 0…1"),
+    "a lead that is sure of nothing": (damaged(lead=lead(confidence=float("nan"))), "lead.confidence: nan"),
+    "a lead that is sure by word": (
+        damaged(lead=lead(confidence=True)),
+        "lead.confidence: expected a number",
+    ),
     "two thirds of a vertex": (damaged(vertices=b"\0" * 8), "vertices: 8 bytes"),
     "too many vertices": (damaged(vertices=b"\0" * 12 * 65_537), "vertices: 65537"),
     "an extension type": (damaged(extra=msgpack.ExtType(5, b"xx")), "msgpack"),

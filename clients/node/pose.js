@@ -12,7 +12,8 @@ const LIMITS = { maxStrLength: 4096, maxBinLength: 4 << 20, maxArrayLength: 256,
 
 /**
  * Buffer → {seq, frame, tCaptureNs (BigInt), tPublishNs (BigInt), clock, person, state, score, body,
- * pose (Float32Array of 24 × axis-angle), betas (10), trans (3, metres), joints (24 × 3, metres about the pelvis)}.
+ * pose (Float32Array of 24 × axis-angle), betas (10), trans (3, metres), joints (24 × 3, metres about the pelvis),
+ * lead: null, or {ms, pose, trans, confidence}: the pose to show, as old as it will be when it is seen}.
  * Camera frame: x right, y down, z forward. Throws Error for anything but a valid pose message.
  */
 export function decodePose(message) {
@@ -38,7 +39,14 @@ export function decodePose(message) {
     betas: theta.subarray(75),
     trans: floats(fields, "trans", 3),
     joints: floats(fields, "joints", 72),
+    lead: fields.lead === undefined ? null : lead(fields.lead),
   };
+}
+
+function lead(entry) {
+  if (entry === null || typeof entry !== "object" || Array.isArray(entry)) throw new Error("lead: not a map");
+  const pose = floats(entry, "pose", 72);
+  return { ms: Number(entry.ms), pose, trans: floats(entry, "trans", 3), confidence: Number(entry.confidence) };
 }
 
 /** Milliseconds since the picture reached the program; null on another machine, or where its clock is not told. */

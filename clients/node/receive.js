@@ -93,8 +93,9 @@ for await (const message of subscriber) {
   sinceTold += 1;
   if (json) {
     const { seq, frame, state, person, score } = pose;
+    const lead = pose.lead && { ...pose.lead, pose: Array.from(pose.lead.pose), trans: Array.from(pose.lead.trans) };
     const [rotations, trans] = [Array.from(pose.pose), Array.from(pose.trans)];
-    console.log(JSON.stringify({ seq, frame, state, person, score, ageMs: ageMs(pose), pose: rotations, trans }));
+    console.log(JSON.stringify({ seq, frame, state, person, score, ageMs: ageMs(pose), pose: rotations, trans, lead }));
   } else if (performance.now() - toldMs >= 1000) {
     const age = ageMs(pose);
     const [x, y, z] = Array.from(pose.trans, (metres) => metres.toFixed(2));

@@ -7,31 +7,47 @@ from __future__ import annotations
 
 import numpy as np
 
+# (3, 9): v → [v]×, the matrix whose product with x is the cross product of v and x, row by row.
+_SKEW = np.zeros((3, 9))
+_SKEW[(2, 1, 0), (1, 2, 5)] = -1, 1, -1
+_SKEW[(2, 1, 0), (3, 6, 7)] = 1, -1, 1
+# (9, 16): R, row by row → 4 q qᵀ without the ones on its diagonal, q = (x, y, z, w).
+_OUTER = np.zeros((9, 4, 4))
+_OUTER[0, range(4), range(4)] = 1, -1, -1, 1
+_OUTER[4, range(4), range(4)] = -1, 1, -1, 1
+_OUTER[8, range(4), range(4)] = -1, -1, 1, 1
+for _one, _other, _row, _column, _sign in (
+    (3, 1, 0, 1, 1), (2, 6, 0, 2, 1), (7, 5, 1, 2, 1), (7, 5, 0, 3, -1), (2, 6, 1, 3, -1), (3, 1, 2, 3, -1),
+):  # fmt: skip
+    _OUTER[_one, (_row, _column), (_column, _row)] = 1
+    _OUTER[_other, (_row, _column), (_column, _row)] = _sign
+_OUTER = _OUTER.reshape(9, 16)
+_ONES = np.eye(4).ravel()
+# (16, 4): p qᵀ, row by row → the product of two quaternions x, y, z, w.
+_PRODUCT = np.zeros((4, 4, 4))
+for _one in range(3):
+    _PRODUCT[_one, 3, _one] = _PRODUCT[3, _one, _one] = 1
+    _PRODUCT[_one, _one, 3] = -1
+    _PRODUCT[_one, (_one + 1) % 3, (_one + 2) % 3] = 1
+    _PRODUCT[(_one + 1) % 3, _one, (_one + 2) % 3] = -1
+_PRODUCT[3, 3, 3] = 1
+_PRODUCT = _PRODUCT.reshape(16, 4)
+_NOTHING = 1e-100  # an angle that divides as zero would, in the limit: sin(a)/a is exactly 1
+
 
 def axis_angle_to_matrix(axis_angle: np.ndarray) -> np.ndarray:
     """Rodrigues' formula. (…, 3) axis times angle in radians → (…, 3, 3) float32."""
     v = np.asarray(axis_angle, np.float64)
-    x, y, z = v[..., 0], v[..., 1], v[..., 2]
-    square = x * x + y * y + z * z
-    angle = np.sqrt(square)
-    small = square < 1e-12  # below: series of sin(a)/a and (1 - cos(a))/a², exact to double precision
-    safe = np.where(small, 1.0, angle)
-    a = np.where(small, 1.0 - square / 6.0, np.sin(safe) / safe)
+    square = np.einsum("...i,...i->...", v, v)[..., None]
+    angle = np.maximum(np.sqrt(square), _NOTHING)
+    a = np.sin(angle) / angle
     # 2 sin²(a/2) is 1 - cos(a) without its cancellation at small angles
-    b = np.where(small, 0.5 - square / 24.0, 2.0 * (np.sin(safe / 2.0) / safe) ** 2)
-    matrix = np.empty((*v.shape, 3), np.float32)
-    matrix[..., 0, 0] = 1.0 - b * (y * y + z * z)
-    matrix[..., 1, 1] = 1.0 - b * (x * x + z * z)
-    matrix[..., 2, 2] = 1.0 - b * (x * x + y * y)
-    bxy, bxz, byz = b * x * y, b * x * z, b * y * z
-    ax, ay, az = a * x, a * y, a * z
-    matrix[..., 0, 1] = bxy - az
-    matrix[..., 1, 0] = bxy + az
-    matrix[..., 0, 2] = bxz + ay
-    matrix[..., 2, 0] = bxz - ay
-    matrix[..., 1, 2] = byz - ax
-    matrix[..., 2, 1] = byz + ax
-    return matrix
+    half = np.sin(0.5 * angle) / angle
+    b = 2.0 * half * half
+    # All nine at once: a handful of calls in place of fifty, which is what it costs for a body's joints.
+    matrix = a * (v @ _SKEW) + ((b * v)[..., None] * v[..., None, :]).reshape(*v.shape[:-1], 9)
+    matrix[..., ::4] += 1.0 - b * square
+    return matrix.astype(np.float32).reshape(*v.shape, 3)
 
 
 def matrix_to_quaternion(matrix: np.ndarray) -> np.ndarray:
@@ -41,24 +57,13 @@ def matrix_to_quaternion(matrix: np.ndarray) -> np.ndarray:
     says nothing. At exactly half a turn either of the two opposite quaternions may come out.
     """
     m = np.asarray(matrix, np.float64)
-    m00, m11, m22 = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
-    # Four times the squares of x, y, z, w on the diagonal of the outer product q qᵀ.
-    outer = np.empty((*m.shape[:-2], 4, 4))
-    outer[..., 0, 0] = 1.0 + m00 - m11 - m22
-    outer[..., 1, 1] = 1.0 - m00 + m11 - m22
-    outer[..., 2, 2] = 1.0 - m00 - m11 + m22
-    outer[..., 3, 3] = 1.0 + m00 + m11 + m22
-    outer[..., 0, 3] = outer[..., 3, 0] = m[..., 2, 1] - m[..., 1, 2]
-    outer[..., 1, 3] = outer[..., 3, 1] = m[..., 0, 2] - m[..., 2, 0]
-    outer[..., 2, 3] = outer[..., 3, 2] = m[..., 1, 0] - m[..., 0, 1]
-    outer[..., 0, 1] = outer[..., 1, 0] = m[..., 0, 1] + m[..., 1, 0]
-    outer[..., 0, 2] = outer[..., 2, 0] = m[..., 0, 2] + m[..., 2, 0]
-    outer[..., 1, 2] = outer[..., 2, 1] = m[..., 1, 2] + m[..., 2, 1]
-    largest = np.einsum("...ii->...i", outer).argmax(axis=-1)
-    # Every row of q qᵀ is q times one of its components: the row of the largest is the best conditioned.
-    q = np.take_along_axis(outer, largest[..., None, None], axis=-2)[..., 0, :]
-    q = q / np.linalg.norm(q, axis=-1, keepdims=True)
-    return np.where(q[..., 3:] < 0, -q, q)
+    outer = (m.reshape(-1, 9) @ _OUTER + _ONES).reshape(-1, 4, 4)
+    # On the diagonal, four times the squares of x, y, z, w. Every row of q qᵀ is q times one of its components: the row
+    # of the largest is the best conditioned.
+    largest = outer.reshape(-1, 16)[:, ::5].argmax(axis=1)
+    q = outer[np.arange(len(outer)), largest]
+    q /= np.copysign(np.sqrt(np.einsum("ni,ni->n", q, q)), q[:, 3])[:, None]
+    return q.reshape(*m.shape[:-2], 4)
 
 
 def quaternion_to_matrix(quaternion: np.ndarray) -> np.ndarray:
@@ -78,11 +83,7 @@ def matrix_to_axis_angle(matrix: np.ndarray) -> np.ndarray:
 
     At exactly π either of the two opposite axes may come out.
     """
-    q = matrix_to_quaternion(matrix)
-    sine = np.linalg.norm(q[..., :3], axis=-1, keepdims=True)
-    angle = 2.0 * np.arctan2(sine, q[..., 3:])
-    scale = np.where(sine < 1e-9, 2.0, angle / np.maximum(sine, 1e-9))
-    return (q[..., :3] * scale).astype(np.float32)
+    return _axis_angle(matrix_to_quaternion(matrix))
 
 
 def rotation_6d_to_matrix(rotation_6d: np.ndarray) -> np.ndarray:
@@ -109,3 +110,37 @@ def between(start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
     """Rotations (…, 3, 3): `share` of the shortest way from start to end; beyond 1 the turn goes on."""
     turn = np.swapaxes(start, -1, -2) @ end
     return start @ axis_angle_to_matrix(matrix_to_axis_angle(turn) * share)
+
+
+def between_axis_angles(start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
+    """As `between`, of and to axis times angle: (…, 3) → (…, 3) float32, angle in [0, π]. A third of its time."""
+    first, last = _quaternions(np.stack((start, end)))
+    turn = _product(first * (-1.0, -1.0, -1.0, 1.0), last)
+    v, w = turn[..., :3], turn[..., 3:]
+    sine = np.maximum(np.sqrt(np.einsum("...i,...i->...", v, v))[..., None], _NOTHING)
+    half = share * np.arctan2(sine, np.abs(w))  # the shorter way round
+    turn[..., :3] *= np.sin(half) / np.copysign(sine, w)
+    turn[..., 3:] = np.cos(half)
+    return _axis_angle(_product(first, turn))
+
+
+def _quaternions(axis_angle: np.ndarray) -> np.ndarray:
+    """(…, 3) → (…, 4) x, y, z, w, float64."""
+    v = np.asarray(axis_angle, np.float64)
+    angle = np.maximum(np.sqrt(np.einsum("...i,...i->...", v, v))[..., None], _NOTHING)
+    q = np.empty((*v.shape[:-1], 4))
+    np.multiply(v, np.sin(0.5 * angle) / angle, out=q[..., :3])
+    np.cos(0.5 * angle, out=q[..., 3:])
+    return q
+
+
+def _product(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """p q, of quaternions (…, 4): first q's turn, then p's."""
+    return (p[..., :, None] * q[..., None, :]).reshape(*p.shape[:-1], 16) @ _PRODUCT
+
+
+def _axis_angle(q: np.ndarray) -> np.ndarray:
+    """(…, 4) unit quaternion → (…, 3) float32, angle in [0, π]."""
+    v, w = q[..., :3], q[..., 3:]
+    sine = np.maximum(np.sqrt(np.einsum("...i,...i->...", v, v))[..., None], _NOTHING)
+    return (v * (2.0 * np.arctan2(sine, np.abs(w)) / np.copysign(sine, w))).astype(np.float32)

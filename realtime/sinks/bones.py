@@ -8,7 +8,7 @@ import numpy as np
 
 from realtime.body.rotations import axis_angle_to_matrix
 from realtime.body.smpl import Body
-from realtime.coordinates import to_world, world_of_camera
+from realtime.coordinates import pose_to_world, world_of_camera
 from realtime.humanoid import Skeleton, body_skeleton, rest_joints_of, skeleton_of
 from realtime.messages import PoseMessage
 
@@ -32,10 +32,16 @@ class BoneReader:
     tracking), for the shape has settled a little by then; after that, bones keep their lengths. Betas are read with
     `body` where the message names it; of a body that is not known here, the rest pose is told by the message's own
     rotations and joints; where these are no skeleton, `body` at its mean shape stands in.
+
+    lead_ms: how the pose is led (`PoseMessage.shown`); None, as the stream does. How high the lowest joint is, by which
+    the floor is found, is always as it was seen.
     """
 
-    def __init__(self, body: Body, pitch_deg: float = 0.0, roll_deg: float = 0.0) -> None:
+    def __init__(
+        self, body: Body, pitch_deg: float = 0.0, roll_deg: float = 0.0, lead_ms: float | None = None
+    ) -> None:
         self._body = body
+        self._lead_ms = lead_ms
         self._R_world_cam = world_of_camera(pitch_deg, roll_deg)
         self.neutral = body_skeleton(body, np.zeros(10, np.float32))
         self._skeleton = self.neutral
@@ -51,13 +57,14 @@ class BoneReader:
             key = (message.body, message.person, message.state == "tracking")
             if self._measured is None or key[:2] != self._measured[:2] or key[2] > self._measured[2]:
                 self._measured, self._skeleton = key, self._measure(message)
-        world = to_world(message.theta, message.trans, self._R_world_cam)
+        world = pose_to_world(*message.shown(self._lead_ms), self._R_world_cam)
         hips = np.clip(world.trans, -FARTHEST_M, FARTHEST_M)
+        seen_m = float(np.clip(message.trans @ self._R_world_cam[1], -FARTHEST_M, FARTHEST_M))
         below_m = float((message.joints @ self._R_world_cam[1]).min())
         return BonePose(
             rotations=self._skeleton.pose(world.rotations),
             hips=hips,
-            lowest_m=float(hips[1]) + max(-FARTHEST_M, min(0.0, below_m)),
+            lowest_m=seen_m + max(-FARTHEST_M, min(0.0, below_m)),
             skeleton=self._skeleton,
         )
 

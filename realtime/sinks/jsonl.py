@@ -3,8 +3,8 @@
     python -m realtime.sinks.jsonl [--connect tcp://127.0.0.1:5555] [FILE]
 
 Lines are appended to FILE, or go to stdout (no FILE, or "-"). Keys are those of docs/wire-format.md, arrays
-are lists rounded to 6 decimals (`joints` 24 × [x, y, z]); vertices are left out. Poses of a recording that is
-played back have `"replay": true`.
+are lists rounded to 6 decimals (`joints` 24 × [x, y, z]); vertices are left out. `theta`, `trans` and `joints` are the
+pose that was seen, `lead` the one to show. Poses of a recording that is played back have `"replay": true`.
 """
 
 from __future__ import annotations
@@ -53,6 +53,14 @@ def pose_line(message: Message) -> bytes:
         "joints": _numbers(message.joints),
         "ahead": [{"dt_ms": dt_ms, "pose": _numbers(pose)} for dt_ms, pose in message.ahead],
     }
+    if message.lead is not None:
+        lead = message.lead
+        record["lead"] = {
+            "ms": round(lead.ms, 3),
+            "pose": _numbers(lead.pose),
+            "trans": _numbers(lead.trans),
+            "confidence": round(lead.confidence, 6),
+        }
     if message.replay:
         record["replay"] = True
     return json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from realtime.config import MAX_LEAD_MS
 from realtime.coordinates import BLENDER, GODOT, UNITY, UNREAL, WORLD, Axes
 from realtime.errors import ConfigError
 
@@ -132,8 +133,23 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def lead(text: str) -> float | None:
+    """on → None, as the stream leads; off → 0.0; else the receiver's own, ms (`PoseMessage.shown`)."""
+    if text in ("on", "off"):
+        return None if text == "on" else 0.0
+    try:
+        return number(0.0, MAX_LEAD_MS)(text)
+    except ValueError:
+        raise ValueError(f"expected on, off, or milliseconds from 0 to {MAX_LEAD_MS:g}") from None
+
+
 # Keys that several sinks have.
 FPS = Option(0.0, number(0.0, 1000.0), "30: at most so many poses a second; 0, the default: each as it comes")
 AXES_KEY = Option("world", one_of(*AXES), f"{'|'.join(AXES)}: whose axes and units; default world")
 PITCH = Option(0.0, number(-90.0, 90.0), "12: the camera looks down by so many degrees; default 0")
+LEAD = Option(
+    None,
+    lead,
+    "on|off|MS: on, the default: the pose led as the stream leads it; off: as it was seen; or led by MS milliseconds",
+)
 ROLL = Option(0.0, number(-180.0, 180.0), "5: the camera leans so that upright things lean right; default 0")

@@ -17,12 +17,12 @@ from realtime.messages import PoseMessage
 from realtime.sinks.bones import BoneReader
 from realtime.sinks.command import parse_command
 from realtime.sinks.datagrams import DatagramSender
-from realtime.sinks.options import AXES_KEY, FPS, PITCH, ROLL, Option, host_and_port, read_options
+from realtime.sinks.options import AXES_KEY, FPS, LEAD, PITCH, ROLL, Option, host_and_port, read_options
 from realtime.sinks.pace import Pace
 from realtime.sinks.records import Record
 
 FIRST = Option(("127.0.0.1", 5577), host_and_port, "HOST:PORT")
-KEYS = {"axes": AXES_KEY, "fps": FPS, "pitch": PITCH, "roll": ROLL}
+KEYS = {"axes": AXES_KEY, "fps": FPS, "lead": LEAD, "pitch": PITCH, "roll": ROLL}
 
 
 def read_arguments(text: str) -> tuple[tuple[str, int], dict[str, Any]]:
@@ -33,7 +33,8 @@ def read_arguments(text: str) -> tuple[tuple[str, int], dict[str, Any]]:
 def main(argv: Sequence[str] | None = None) -> int:
     flags = parse_command("udp", __doc__, FIRST, KEYS, argv)
     target, options = read_arguments(flags.arguments)
-    reader, pace = BoneReader(load_body(None), options["pitch"], options["roll"]), Pace(options["fps"])
+    reader = BoneReader(load_body(None), options["pitch"], options["roll"], options["lead"])
+    pace = Pace(options["fps"])
     with (
         DatagramSender("udp", target) as sender,
         Subscriber(flags.connect, "pose", keys=flags.keys) as subscriber,

@@ -19,7 +19,17 @@ from realtime.messages import PoseMessage
 from realtime.sinks.bones import BoneReader
 from realtime.sinks.command import parse_command
 from realtime.sinks.datagrams import DatagramSender
-from realtime.sinks.options import FPS, PITCH, ROLL, Option, host_and_port, on_or_off, one_of, read_options
+from realtime.sinks.options import (
+    FPS,
+    LEAD,
+    PITCH,
+    ROLL,
+    Option,
+    host_and_port,
+    on_or_off,
+    one_of,
+    read_options,
+)
 from realtime.sinks.osc import VmcFrame
 from realtime.sinks.pace import Pace
 from realtime.sinks.stage import Stage
@@ -31,6 +41,7 @@ IDLE_S = 1.0  # and one that stands still says so this often
 FIRST = Option(("127.0.0.1", 39539), host_and_port, "HOST:PORT")
 KEYS = {
     "fps": FPS,
+    "lead": LEAD,
     "bundle": Option(
         True, on_or_off, "off: one message per datagram, for receivers without OSC bundles; default on"
     ),
@@ -58,7 +69,7 @@ def read_arguments(text: str) -> tuple[tuple[str, int], dict[str, Any]]:
 def main(argv: Sequence[str] | None = None) -> int:
     flags = parse_command("vmc", __doc__, FIRST, KEYS, argv)
     target, options = read_arguments(flags.arguments)
-    reader = BoneReader(load_body(None), options["pitch"], options["roll"])
+    reader = BoneReader(load_body(None), options["pitch"], options["roll"], options["lead"])
     stage = Stage(
         reader.neutral,
         load_avatar(options["vrm"]) if options["vrm"] else None,

@@ -19,7 +19,7 @@ from realtime.errors import ConfigError
 from realtime.messages import PoseMessage
 from realtime.sinks.bones import BoneReader
 from realtime.sinks.command import parse_command
-from realtime.sinks.options import AXES_KEY, FPS, PITCH, ROLL, Option, is_loopback, port, read_options
+from realtime.sinks.options import AXES_KEY, FPS, LEAD, PITCH, ROLL, Option, is_loopback, port, read_options
 from realtime.sinks.pace import Pace
 from realtime.sinks.records import Record
 
@@ -29,6 +29,7 @@ FIRST = Option(8766, port, "PORT")
 KEYS = {
     "axes": AXES_KEY,
     "fps": FPS,
+    "lead": LEAD,
     "host": Option(
         "127.0.0.1", str, "0.0.0.0: listen there, too; another machine's needs a token; default 127.0.0.1"
     ),
@@ -57,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     flags = parse_command("websocket", __doc__, FIRST, KEYS, argv)
     listen_port, options = read_arguments(flags.arguments)
-    reader, pace = BoneReader(load_body(None), options["pitch"], options["roll"]), Pace(options["fps"])
+    reader = BoneReader(load_body(None), options["pitch"], options["roll"], options["lead"])
+    pace = Pace(options["fps"])
     with (
         Broadcaster(options["host"], listen_port, options["token"]) as clients,
         Subscriber(flags.connect, "pose", keys=flags.keys) as subscriber,

@@ -17,6 +17,7 @@ from realtime.body.smpl import Body, load_body
 from realtime.bus.connect import add_connect_flags
 from realtime.config import Config
 from realtime.errors import ConfigError, LoadError, SourceError
+from realtime.sinks.options import LEAD, lead
 from realtime.viewer.display import NoDisplayError, check_display
 from realtime.viewer.stream import LiveStream
 
@@ -39,6 +40,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--height", type=_pixels, default=default.viewer.height, metavar="PX")
     add("--fps", type=float, default=default.viewer.fps, help="upper bound; default %(default)s")
     add(
+        "--lead", type=_lead, default=None, metavar="on|off|MS", help=f"{LEAD.help.partition(': ')[2]}; key L"
+    )
+    add(
         "--snapshot",
         default="",
         metavar="OUT.png",
@@ -56,6 +60,13 @@ def _pixels(text: str) -> int:
     if not 200 <= value <= 8192:
         raise argparse.ArgumentTypeError("expected 200 to 8192 pixels")
     return value
+
+
+def _lead(text: str) -> float | None:
+    try:
+        return lead(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def main() -> int:
@@ -97,7 +108,7 @@ def _open(body: Body, flags: argparse.Namespace) -> ViewerWindow:
             f"viewer: Open3D cannot be loaded ({error}).\n"
             "On Debian or Ubuntu: apt-get install libegl1 libgl1 libgomp1 libusb-1.0-0"
         ) from None
-    return ViewerWindow(body, flags.width, flags.height, visible=not flags.snapshot)
+    return ViewerWindow(body, flags.width, flags.height, visible=not flags.snapshot, lead_ms=flags.lead)
 
 
 def _watch(window: ViewerWindow, stream: LiveStream, interval_s: float) -> None:
@@ -124,7 +135,7 @@ def _watch(window: ViewerWindow, stream: LiveStream, interval_s: float) -> None:
             continue
         state = stream.state
         if picture_since_s is not None or now - panel_at_s >= IDLE_REDRAW_S:
-            window.set_panel(stream.picture, stream.numbers())
+            window.set_panel(stream.picture, stream.numbers(window.lead_ms))
             picture_since_s, panel_at_s = None, now
         _draw(window, stream, pose_waits)
         pose_waits, drawn_at_s = False, now
@@ -159,7 +170,7 @@ def _snapshot(window: ViewerWindow, stream: LiveStream, target: str, frames: int
         picture_until_s = picture_until_s or now + SNAPSHOT_PICTURE_S
         if stream.picture is None and now < picture_until_s:
             continue
-        window.set_panel(stream.picture, stream.numbers())
+        window.set_panel(stream.picture, stream.numbers(window.lead_ms))
         _draw(window, stream, new_pose)
         drawn += 1
         if "%" in target:

@@ -87,13 +87,14 @@ class LiveStream:
         numbers = ", ".join(f"{key} {told[key]:.1f}" for key in ("p50", "p95", "p99", "max"))
         return f"{told['count']} pictures drawn; age of the pose in them, ms: {numbers}"
 
-    def numbers(self) -> Numbers:
-        """The live line, as of now."""
+    def numbers(self, lead_ms: float | None = None) -> Numbers:
+        """The live line, as of now; lead_ms: how poses are shown (`PoseMessage.shown`)."""
         latency_ms = self.latency_ms()
         latency = "-" if latency_ms is None else f"{latency_ms:.0f} ms"
         if latency_ms is not None and self.pose is not None and (off_ms := self.pose.age_uncertainty_ms()):
             latency = f"{latency_ms:.0f} ± {off_ms:.1f} ms"  # the stream is on another host
         parts = [f"{self.fps():.1f} fps", f"capture to render {latency}", f"dropped {self.dropped()}"]
+        parts += [lead] if (lead := self.lead(lead_ms)) else []
         if self.refused():
             parts.append(f"bad messages {self.refused()}")
         return Numbers(self.state, self.detail(), "   ".join(parts), self.source())
@@ -105,6 +106,14 @@ class LiveStream:
         else:
             detail = f"person {self.pose.person}   score {self.pose.score:.2f}"
         return detail + self._camera_trouble()
+
+    def lead(self, lead_ms: float | None) -> str:
+        """By how much the pose shown is led, of a stream that leads or where we do; what is left of its age is the
+        latency less this."""
+        if lead_ms is not None:
+            return f"lead {lead_ms:.0f} ms" if lead_ms else "lead off"
+        led = None if self.pose is None or self.state == "waiting" else self.pose.lead
+        return "" if led is None else f"lead {led.ms:.0f} ms"
 
     def source(self) -> str:
         return f"{self.address}   {self.pose.model} on {self.pose.body}" if self.pose is not None else ""

@@ -27,9 +27,16 @@ _SHADOW = BACKGROUND * 0.55
 
 
 class ViewerWindow:
-    """Draws poses, pictures and numbers. Raises NoDisplayError where `visible` and there is no display."""
+    """Draws poses, pictures and numbers. Raises NoDisplayError where `visible` and there is no display.
 
-    def __init__(self, body: Body, width: int, height: int, visible: bool) -> None:
+    lead_ms: how poses are led (`PoseMessage.shown`): None, as the stream does. The key L puts the lead off and on.
+    """
+
+    def __init__(
+        self, body: Body, width: int, height: int, visible: bool, lead_ms: float | None = None
+    ) -> None:
+        self.lead_ms = lead_ms
+        self._lead_on_ms = None if lead_ms == 0 else lead_ms
         self._body = body
         background = (float(BACKGROUND[0]), float(BACKGROUND[1]), float(BACKGROUND[2]))
         self._scene = BodyScene(width, height, body.faces, background=background, visible=visible)
@@ -53,10 +60,11 @@ class ViewerWindow:
         if pose.state == "lost":
             return True
         betas = pose.betas if pose.body == self._body.id else np.zeros(10, np.float32)
-        rotations = axis_angle_to_matrix(pose.pose)
+        shown, trans = pose.shown(self.lead_ms)
+        rotations = axis_angle_to_matrix(shown)
         with np.errstate(over="ignore", invalid="ignore"):
             joints, transforms = forward_kinematics(self._body, rotations, betas)
-            vertices = skin(self._body, transforms, betas, rotations) - joints[0] + pose.trans
+            vertices = skin(self._body, transforms, betas, rotations) - joints[0] + trans
         if not (np.abs(vertices) < MAX_EXTENT_M).all():
             return False
         if pose.person != self._person:
@@ -65,7 +73,7 @@ class ViewerWindow:
             self._camera.forget_person()
         self._vertices = vertices
         floor_y = self._floor.update(t_s, float(vertices[:, 1].max()))
-        self._camera.follow(t_s, pose.trans, floor_y)
+        self._camera.follow(t_s, trans, floor_y)
         return True
 
     def set_panel(self, picture: Picture | None, numbers: Numbers) -> None:
@@ -155,7 +163,8 @@ class ViewerWindow:
         self._quad.triangle_material_ids = o3d.utility.IntVector([0, 0])
 
     def _listen_to_mouse(self) -> None:
-        """Drag turns, the wheel zooms, R goes back to the camera's side; Q, Escape or the cross close."""
+        """Drag turns, the wheel zooms, R goes back to the camera's side, L puts the lead off and on; Q, Escape or the
+        cross close."""
         self._turned = False
         self._dragging = False
         self._mouse = (0.0, 0.0)
@@ -164,6 +173,7 @@ class ViewerWindow:
         visualizer.register_mouse_move_callback(self._on_move)
         visualizer.register_mouse_scroll_callback(self._on_scroll)
         visualizer.register_key_callback(ord("R"), self._on_reset)
+        visualizer.register_key_callback(ord("L"), self._on_lead)
 
     def _on_button(self, _visualizer: Any, button: int, action: int, _modifiers: int) -> bool:
         if button == 0:
@@ -185,4 +195,8 @@ class ViewerWindow:
     def _on_reset(self, _visualizer: Any) -> bool:
         self._camera.reset()
         self._turned = True
+        return False
+
+    def _on_lead(self, _visualizer: Any) -> bool:
+        self.lead_ms = self._lead_on_ms if self.lead_ms == 0 else 0.0
         return False

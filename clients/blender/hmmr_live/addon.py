@@ -20,6 +20,11 @@ class HmmrLiveSettings(bpy.types.PropertyGroup):
         description="Key file, where the stream wants one; empty: the one that HMMR_LIVE_KEYS names, or none",
         subtype="FILE_PATH",
     )
+    lead: bpy.props.BoolProperty(
+        name="Lead",
+        description="Show the pose as it will be when it is seen, if the stream tells it; recorded is what was seen",
+        default=True,
+    )
     armature: bpy.props.PointerProperty(
         name="Armature",
         description="What follows the stream: an armature with SMPL's 24 bones, in T-pose at rest",
@@ -74,6 +79,7 @@ class HMMR_LIVE_PT_panel(bpy.types.Panel):
                 layout.operator(
                     "hmmr_live.record_stop", text=f"Stop ({len(connected.recording)} poses)", icon="SNAP_FACE"
                 )
+        layout.prop(settings, "lead")
         layout.prop(settings, "armature")
         layout.prop(settings, "body_file")
         layout.operator("hmmr_live.add_body", icon="ARMATURE_DATA")

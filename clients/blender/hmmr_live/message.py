@@ -43,6 +43,13 @@ class Pose:
     betas: np.ndarray  # (10,) float32
     trans: np.ndarray  # (3,) float32 pelvis, metres
     joints: np.ndarray  # (24, 3) float32, relative to the pelvis, metres
+    lead: tuple[np.ndarray, np.ndarray] | None = (
+        None  # rotations and trans to show, as old as they will be then
+    )
+
+    def shown(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rotations (24, 3) and trans (3,) to show: led, where the stream leads; to record is what was seen."""
+        return (self.rotations, self.trans) if self.lead is None else self.lead
 
 
 def decode(data: bytes) -> Pose:
@@ -77,6 +84,7 @@ def decode(data: bytes) -> Pose:
         betas=theta[75:],
         trans=_floats(fields, "trans", 3),
         joints=_floats(fields, "joints", 72).reshape(24, 3),
+        lead=_lead(fields),
     )
 
 
@@ -140,6 +148,15 @@ def _score(fields: dict) -> float:
     ):
         raise MessageError("score: expected a number in 0…1")
     return float(value)
+
+
+def _lead(fields: dict) -> tuple[np.ndarray, np.ndarray] | None:
+    if "lead" not in fields:
+        return None
+    lead = fields["lead"]
+    if not isinstance(lead, dict):
+        raise MessageError("lead: expected a map")
+    return _floats(lead, "pose", 72).reshape(24, 3), _floats(lead, "trans", 3)
 
 
 def _floats(fields: dict, key: str, count: int) -> np.ndarray:

@@ -48,7 +48,9 @@ class Session:
             self._record(settings)
         if pose is None or pose.state == "lost" or armature is None or not is_rig(armature):
             return 0
-        rotations, pelvis = _in_blender(settings, pose)
+        rotations, pelvis = _in_blender(
+            settings, *(pose.shown() if settings.lead else (pose.rotations, pose.trans))
+        )
         pelvis[2] += settings.camera_height
         apply(armature, *to_rig(rotations, pelvis, *rest_of(armature)))
         return 1
@@ -83,7 +85,8 @@ class Session:
             if pose.state == "lost":
                 recording.add(pose.t_capture_ns, None, None)
             else:
-                placed = to_rig(*_in_blender(settings, pose), recording.rest, recording.pelvis_rest)
+                seen = _in_blender(settings, pose.rotations, pose.trans)
+                placed = to_rig(*seen, recording.rest, recording.pelvis_rest)
                 recording.add(pose.t_capture_ns, *placed)
 
 
@@ -95,10 +98,12 @@ def put_on_floor(settings: bpy.types.PropertyGroup, pose: Pose) -> None:
     settings.camera_height = sole_m - float(heights.min())
 
 
-def _in_blender(settings: bpy.types.PropertyGroup, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
+def _in_blender(
+    settings: bpy.types.PropertyGroup, rotations: np.ndarray, trans: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """As `to_blender` gives it, the camera at height 0."""
     R_world_cam = world_of_camera(np.degrees(settings.camera_pitch), np.degrees(settings.camera_roll))
-    return to_blender(pose.rotations, pose.trans, R_world_cam)
+    return to_blender(rotations, trans, R_world_cam)
 
 
 current: Session | None = None  # the one session, while connected

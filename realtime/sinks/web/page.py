@@ -166,8 +166,11 @@ class Page:
         smoothing = gui.add_slider(
             "Smoothing, ms", 0, MAX_SMOOTHING_MS, 10, 0, hint="of what is shown here; 0: off"
         )
+        streams_lead = gui.add_checkbox(
+            "Lead as the stream says", True, hint="the pose as old as it will be when it is seen here"
+        )
         lead = gui.add_slider(
-            "Lead, ms", 0, MAX_LEAD_MS, 5, 0, hint="the pose expected so much later; 0: off"
+            "Lead, ms", 0, MAX_LEAD_MS, 5, 0, hint="instead: the pose expected so much later; 0: off"
         )
         view = gui.add_button("Reset view", hint="the camera of this window")
         reset = gui.add_button("Reset all", hint="floor, smoothing, graphs, and this window's camera")
@@ -185,9 +188,15 @@ class Page:
         def _(_: object) -> None:
             settings.smoothing_ms = float(smoothing.value)
 
+        @streams_lead.on_update
+        def _(_: object) -> None:
+            settings.own_lead = not streams_lead.value
+
         @lead.on_update
         def _(_: object) -> None:
             settings.lead_ms = float(lead.value)
+            settings.own_lead = True
+            streams_lead.value = False  # type: ignore[misc]  # mypy does not see its setter
 
         for name, button in (("record", self._record), ("view", view), ("reset", reset)):
             self._listen(name, button)

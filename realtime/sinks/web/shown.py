@@ -12,13 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from realtime.body.kinematics import forward_kinematics, skin
-from realtime.body.rotations import (
-    between,
-    matrix_to_rotation_6d,
-    rotation_6d_to_matrix,
-)
+from realtime.body.rotations import matrix_to_rotation_6d, rotation_6d_to_matrix
 from realtime.body.smpl import Body
-from realtime.coordinates import R_WORLD_CAM, to_world
+from realtime.coordinates import R_WORLD_CAM, pose_to_world
 from realtime.floor import Floor
 from realtime.messages import PoseMessage
 from realtime.translation import OneEuro
@@ -35,7 +31,8 @@ class Settings:
     """The page's controls, for all of its windows."""
 
     smoothing_ms: float = 0.0  # time constant of someone who stands still; 0: off
-    lead_ms: float = 0.0  # 0: off
+    own_lead: bool = False  # else: as the stream leads
+    lead_ms: float = 0.0  # our own; 0: off
     mirror: bool = False
 
 
@@ -68,9 +65,9 @@ class Shown:
         """None, and nothing changed, where the pose cannot be drawn."""
         with np.errstate(over="ignore", invalid="ignore"):
             betas = message.betas if message.body == self._body.id else np.zeros(10, np.float32)
-            if not (np.abs(self._body.shaped(betas) + message.trans) < MAX_EXTENT_M).all():
+            rotations, trans = led(message, self.settings.lead_ms if self.settings.own_lead else None)
+            if not (np.abs(self._body.shaped(betas) + trans) < MAX_EXTENT_M).all():
                 return None
-            rotations, trans = led(message, self.settings.lead_ms)
             self._start_over_where_due(message)
             if self.settings.smoothing_ms > 0:
                 rotations, trans = self._smooth(message.t_capture_ns, rotations, trans)
@@ -112,23 +109,10 @@ class Shown:
         return rotation_6d_to_matrix(columns.reshape(24, 6)), self._trans.filter(t_ns, trans)
 
 
-def led(message: PoseMessage, lead_ms: float) -> tuple[np.ndarray, np.ndarray]:
-    """Rotations (24, 3, 3) and pelvis (3,) in the world of the pose `lead_ms` after the message's frame.
-
-    Each joint turns steadily from one known pose to the next: the message's own, then those ahead by their dt_ms.
-    Beyond the last of them it stays there. Where the pelvis goes is not foretold: it stays.
-    """
-    now = to_world(message.theta, message.trans)
-    before_ms, before = 0.0, now.rotations
-    for dt_ms, pose in sorted(message.ahead, key=lambda one: one[0]):
-        if lead_ms <= before_ms:
-            break
-        theta = np.concatenate((np.zeros(3), pose, np.zeros(10)))
-        after = to_world(theta, message.trans).rotations
-        if dt_ms > before_ms:
-            before = between(before, after, min(1.0, (lead_ms - before_ms) / (dt_ms - before_ms)))
-            before_ms = dt_ms
-    return before, now.trans
+def led(message: PoseMessage, lead_ms: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations (24, 3, 3) and pelvis (3,) in the world, led as `PoseMessage.shown` says."""
+    world = pose_to_world(*message.shown(lead_ms))
+    return world.rotations, world.trans
 
 
 def _filters(smoothing_ms: float) -> tuple[OneEuro, OneEuro]:

@@ -125,7 +125,9 @@ class Watch:
         if stream.refused():
             numbers.append(f"bad messages {stream.refused()}")
         settings = self._shown.settings
-        if settings.lead_ms > 0 and stream.pose is not None:
+        if lead := stream.lead(settings.lead_ms if settings.own_lead else None):
+            numbers.append(lead)
+        if settings.own_lead and settings.lead_ms > 0 and stream.pose is not None:
             furthest_ms = max((dt_ms for dt_ms, _ in stream.pose.ahead), default=0.0)
             if furthest_ms < settings.lead_ms:
                 numbers.append(f"lead: this stream tells {furthest_ms:.0f} ms ahead")

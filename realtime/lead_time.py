@@ -1,0 +1,125 @@
+"""How far the pose is led: by as much as it will be old when somebody sees it.
+
+    picture ──camera──► program ──pipeline──► bus ──display──► seen
+              measured          counted              stated
+
+A lead that jumped from frame to frame would be jitter. So the way through the program is its median over some seconds,
+and while a person is led the lead goes after it by a hundredth of the time: motion is shown 1 % faster or slower, which
+nobody sees.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from realtime.config import MAX_LEAD_MS, Config
+from realtime.errors import ConfigError
+
+if TYPE_CHECKING:
+    from realtime.summary import Tally
+
+RECENT_FRAMES = 300  # the median of the way through the program is over so many: 10 s at 30 fps
+LOOK_S = 0.5  # and is taken this often
+SLEW = 0.01  # the lead changes by this share of the time that passes
+
+
+def asked_ms(mode: str) -> float | None:
+    """`--lead` → milliseconds, 0 for off, None for auto. Raises ConfigError."""
+    if mode in ("auto", "off"):
+        return None if mode == "auto" else 0.0
+    try:
+        ms = float(mode)
+    except ValueError:
+        ms = math.nan
+    if not 0 <= ms <= MAX_LEAD_MS:  # false for NaN, too
+        raise ConfigError(f"--lead {mode}: expected auto, off, or milliseconds from 0 to {MAX_LEAD_MS:g}")
+    return ms
+
+
+def camera_latency(config: Config, camera: str) -> tuple[float, str]:
+    """(from light to the picture's arrival here in ms, how that is known) of the source named `camera`."""
+    if config.camera.latency_ms is not None:
+        return config.camera.latency_ms, "camera.latency_ms"
+    return 0.0, "not measured"
+
+
+class LeadTime:
+    """The lead of one stream, frame by frame. tally: where its way through the program is counted; furthest_ms: as far
+    as poses are foretold, 0 where they are not.
+
+    Raises ConfigError for a number of milliseconds beyond that.
+    """
+
+    def __init__(self, config: Config, camera: str, tally: Tally, furthest_ms: float) -> None:
+        self._asked_ms = asked_ms(config.lead.mode)
+        self._furthest_ms = furthest_ms
+        self._every_frame = config.every_frame
+        self._camera_ms, self._camera_known = camera_latency(config, camera)
+        self._display_ms = config.lead.display_ms
+        self._way = tally.stages["capture_to_publish"]
+        self._way_ms = 0.0
+        self._looked_ns: int | None = None
+        self._ms: float | None = None
+        self._t_ns = 0
+        if self._asked_ms is not None and self._asked_ms > furthest_ms:
+            ahead = config.runtime.ahead_ms
+            more = ",".join(filter(None, (ahead, config.lead.mode)))
+            raise ConfigError(
+                f"--lead {config.lead.mode}: poses are foretold {furthest_ms:g} ms ahead (runtime.ahead_ms={ahead})\n"
+                f"give no more, or have more foretold: --set runtime.ahead_ms={more}"
+            )
+
+    @property
+    def off(self) -> str:
+        """Why nothing is led; "" where it is."""
+        if self._asked_ms is not None:
+            return "" if self._asked_ms else "--lead off"
+        if self._every_frame:
+            return "--every-frame: nobody watches"
+        return "" if self._furthest_ms else "runtime.ahead_ms is empty: nothing is foretold"
+
+    def next_ms(self, t_ns: int, led: bool) -> float | None:
+        """Milliseconds to lead the frame taken at t_ns, None where nothing is led. Call it once for every frame, in
+        order. led: a person is being led; else it may change at once, since nobody sees that."""
+        if self.off:
+            return None
+        if self._asked_ms is not None:
+            return self._asked_ms
+        passed_ns, self._t_ns = t_ns - self._t_ns, t_ns
+        if self._looked_ns is None or not 0 <= t_ns - self._looked_ns < LOOK_S * 1e9:
+            self._looked_ns = t_ns
+            self._way_ms = self._way.recent_ms(RECENT_FRAMES) or 0.0
+        target_ms = min(self._furthest_ms, self._camera_ms + self._way_ms + self._display_ms)
+        if self._ms is None or not led:
+            self._ms = target_ms
+        else:
+            most_ms = SLEW * max(0, passed_ns) / 1e6
+            self._ms += min(most_ms, max(-most_ms, target_ms - self._ms))
+        return self._ms
+
+    def describe(self) -> dict[str, Any]:
+        """For status and summary: `mode` (auto, fixed, off); ms now, and with auto the parts that it is made of."""
+        if self.off:
+            return {"mode": "off", "why": self.off}
+        if self._asked_ms is not None:
+            return {"mode": "fixed", "ms": self._asked_ms}
+        return {
+            "mode": "auto",
+            "ms": None if self._ms is None else round(self._ms, 3),
+            "camera_ms": self._camera_ms,
+            "camera": self._camera_known,
+            "pipeline_ms": round(self._way_ms, 3),
+            "display_ms": self._display_ms,
+            "furthest_ms": self._furthest_ms,
+        }
+
+    def in_words(self) -> str:
+        """One line, for people."""
+        if self.off:
+            return f"off ({self.off})"
+        if self._asked_ms is not None:
+            return f"{self._asked_ms:g} ms, as asked"
+        camera = f"{self._camera_ms:.0f} ms" if self._camera_ms else "0"
+        parts = f"camera {camera} ({self._camera_known}) + way to the bus + display {self._display_ms:.0f} ms"
+        return f"{parts}; at most {self._furthest_ms:.0f} ms"
