@@ -20,7 +20,7 @@ import numpy as np
 
 from realtime.errors import HmmrLiveError
 
-FEWEST = 30  # observations; fewer are refused
+FEWEST = 20  # observations; fewer are refused
 MAX_UNCERTAINTY_MS = 15.0  # a result that says less is refused
 STRAY_SHARE, STRAY_SPAN_MS = 0.02, 1000.0
 SCALES_MS = np.array([0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0])  # of the logistic distribution

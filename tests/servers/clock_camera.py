@@ -34,16 +34,19 @@ class Screen:
         flat = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
         seen = np.array([[30, 60], [610, 90], [590, 400], [50, 430]], np.float32)
         self._warp = cv2.getPerspectiveTransform(flat, seen)
-        self._chance = np.random.default_rng(0)
+        self._noise = np.random.default_rng(0).normal(20, 4, (2 * SIZE[1], 2 * SIZE[0])).astype(np.int16)
+        self._films = 0
 
     def grab(self) -> np.ndarray:
         return self._green[::2, ::2].copy()
 
     def film(self, grabbed: np.ndarray) -> bytes:
         seen = cv2.warpPerspective(grabbed, self._warp, SIZE, flags=cv2.INTER_AREA, borderValue=60)
-        seen = cv2.GaussianBlur(seen, (0, 0), 1.0) * 0.7 + 20
-        seen += self._chance.normal(0, 4, (SIZE[1], SIZE[0]))
-        return cv2.imencode(".jpg", np.clip(seen, 0, 255).astype(np.uint8))[1].tobytes()
+        seen = cv2.GaussianBlur(cv2.convertScaleAbs(seen, alpha=0.7), (5, 5), 1.0)
+        self._films += 1
+        row, column = self._films * 37 % SIZE[1], self._films * 53 % SIZE[0]
+        noise = self._noise[row : row + SIZE[1], column : column + SIZE[0]]
+        return cv2.imencode(".jpg", cv2.add(seen, noise, dtype=cv2.CV_8U))[1].tobytes()
 
 
 class Handler(BaseHTTPRequestHandler):
