@@ -28,7 +28,8 @@ class ClockProcess:
         """Opens the window; returns once it has been drawn. Raises NoDisplayError, LoadError where OpenCV has none."""
         check_display()
         self.drawings = Drawings(clocks)
-        self._drawn = threading.Event()  # or ended
+        self._drawn = threading.Event()  # or ended …
+        self._any_drawn = False  # … which this tells
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         packages = str(Path(realtime.__file__).resolve().parent.parent)
         paths = [packages, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -85,10 +86,10 @@ class ClockProcess:
         self.close()
 
     def _wait_for_drawing(self) -> None:
-        drawn = self._drawn.wait(FIRST_DRAWING_S)
-        if drawn and not self._process.poll() and self._any_drawn:
+        told = self._drawn.wait(FIRST_DRAWING_S)
+        if self._any_drawn:
             return
-        if not drawn:
+        if not told:
             raise LoadError(
                 f"the clock's window was not drawn within {FIRST_DRAWING_S:g} s; is the display in use?"
             )
@@ -107,7 +108,6 @@ class ClockProcess:
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        self._any_drawn = False
         for line in self._process.stdout:
             t_ns, *counts = line.split()
             self.drawings.add(int(t_ns), tuple(None if count == "-" else int(count) for count in counts))

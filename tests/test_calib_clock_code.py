@@ -37,6 +37,15 @@ def test_one_wrong_box_is_mended() -> None:
             assert read_word(boxes) == count
 
 
+def test_two_covered_boxes_do_no_harm_and_more_are_never_read_wrong() -> None:
+    chance = np.random.default_rng(2)
+    for count in range(0, COUNTS, 5):
+        for covered in (2, 3, 4):
+            boxes = CODE_WORDS[count].copy()
+            boxes[chance.choice(WORD_BOXES, covered, replace=False)] = 0
+            assert read_word(boxes) in ((count,) if covered == 2 else (None, count))
+
+
 @pytest.mark.parametrize("boxes", [np.zeros(WORD_BOXES), np.full(WORD_BOXES, 0.3), -0.2 * CODE_WORDS[5]])
 def test_grey_is_no_number(boxes) -> None:
     assert read_word(boxes.astype(np.float32)) is None

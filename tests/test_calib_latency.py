@@ -15,7 +15,7 @@ import pytest
 from programs import ROOT, environment
 from streams import free_address, start_run_live
 
-TRIES = 4
+TRIES = 2
 DELAY_MS = 30.0  # of the filming camera, from the picture to its being sent
 CAMERA = Path(__file__).parent / "servers" / "clock_camera.py"
 
@@ -95,6 +95,8 @@ def measured(desk: Desk, *arguments: object) -> str:
         if code == 0:
             return out
         assert code == 1 and "measure longer" in err, out + err
+    if os.getloadavg()[0] > 2 * (os.cpu_count() or 1):
+        pytest.skip(f"this machine is too busy to measure in real time: {err}")
     pytest.fail(f"{TRIES} times no result: {err}")
 
 
