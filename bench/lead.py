@@ -55,7 +55,7 @@ def steps() -> dict[str, Callable[[int], object]]:
     """What is timed: called with a counter."""
     motion, leader, tally = Motion(), Leader(), Tally()
     for _ in range(1000):
-        tally.stages["capture_to_publish"].add(15.0)
+        tally.stages["arrival_to_publish"].add(15.0)
     lead_time = LeadTime(Config(), "bench", tally, HORIZON_MS)
     for turn in range(WARM):  # until all is dared
         estimate = motion.estimate(turn / FPS)

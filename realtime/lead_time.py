@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from realtime.camera.latency import stored_latency_ms
 from realtime.config import MAX_LEAD_MS, Config
 from realtime.errors import ConfigError
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 RECENT_FRAMES = 300  # the median of the way through the program is over so many: 10 s at 30 fps
 LOOK_S = 0.5  # and is taken this often
+DRIVER = "its driver's stamps"
 SLEW = 0.01  # the lead changes by this share of the time that passes
 
 
@@ -41,7 +43,8 @@ def camera_latency(config: Config, camera: str) -> tuple[float, str]:
     """(from light to the picture's arrival here in ms, how that is known) of the source named `camera`."""
     if config.camera.latency_ms is not None:
         return config.camera.latency_ms, "camera.latency_ms"
-    return 0.0, "not measured"
+    stored_ms = stored_latency_ms(camera)
+    return (0.0, "not measured") if stored_ms is None else (stored_ms, "python -m calib.latency")
 
 
 class LeadTime:
@@ -57,7 +60,7 @@ class LeadTime:
         self._every_frame = config.every_frame
         self._camera_ms, self._camera_known = camera_latency(config, camera)
         self._display_ms = config.lead.display_ms
-        self._way = tally.stages["capture_to_publish"]
+        self._way, self._stamped = tally.stages["arrival_to_publish"], tally.stages["camera"]
         self._way_ms = 0.0
         self._looked_ns: int | None = None
         self._ms: float | None = None
@@ -89,7 +92,7 @@ class LeadTime:
         passed_ns, self._t_ns = t_ns - self._t_ns, t_ns
         if self._looked_ns is None or not 0 <= t_ns - self._looked_ns < LOOK_S * 1e9:
             self._looked_ns = t_ns
-            self._way_ms = self._way.recent_ms(RECENT_FRAMES) or 0.0
+            self._look()
         target_ms = min(self._furthest_ms, self._camera_ms + self._way_ms + self._display_ms)
         if self._ms is None or not led:
             self._ms = target_ms
@@ -97,6 +100,13 @@ class LeadTime:
             most_ms = SLEW * max(0, passed_ns) / 1e6
             self._ms += min(most_ms, max(-most_ms, target_ms - self._ms))
         return self._ms
+
+    def _look(self) -> None:
+        self._way_ms = self._way.recent_ms(RECENT_FRAMES) or 0.0
+        if self._camera_known in ("not measured", DRIVER):
+            stamped_ms = self._stamped.recent_ms(RECENT_FRAMES)
+            if stamped_ms is not None:  # a part of the camera's latency is better than nothing
+                self._camera_ms, self._camera_known = stamped_ms, DRIVER
 
     def describe(self) -> dict[str, Any]:
         """For status and summary: `mode` (auto, fixed, off); ms now, and with auto the parts that it is made of."""
@@ -107,7 +117,7 @@ class LeadTime:
         return {
             "mode": "auto",
             "ms": None if self._ms is None else round(self._ms, 3),
-            "camera_ms": self._camera_ms,
+            "camera_ms": round(self._camera_ms, 3),
             "camera": self._camera_known,
             "pipeline_ms": round(self._way_ms, 3),
             "display_ms": self._display_ms,

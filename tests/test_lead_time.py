@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import realtime.lead_time as lead_time_module
 from realtime.config import Config, LeadConfig
 from realtime.errors import ConfigError
 from realtime.lead_time import LOOK_S, SLEW, LeadTime, asked_ms
@@ -24,7 +25,7 @@ def lead_time(mode: str = "auto", way_ms: float = 20.0, furthest_ms: float = FUR
 
 def take(tally: Tally, way_ms: float, frames: int = 20) -> None:
     for _ in range(frames):
-        tally.stages["capture_to_publish"].add(way_ms)
+        tally.stages["arrival_to_publish"].add(way_ms)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +56,20 @@ def test_it_is_the_camera_and_the_way_and_the_display() -> None:
     one = LeadTime(config, "camera 0", tally, FURTHEST_MS)
     assert one.next_ms(FRAME_NS, led=False) == pytest.approx(60.0 + 20.0 + 25.0)
     assert one.describe()["camera"] == "camera.latency_ms"
+
+
+def test_a_camera_that_was_measured_or_stamps_its_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The measurement is from light to arrival, and the driver's stamps are a part of that: never both."""
+    _, tally, config = lead_time()
+    for _ in range(20):
+        tally.stages["camera"].add(12.0)
+    one = LeadTime(config, "camera 0", tally, FURTHEST_MS)
+    assert one.next_ms(FRAME_NS, led=False) == pytest.approx(12.0 + 20.0 + 25.0)
+    assert one.describe()["camera"] == "its driver's stamps"
+    monkeypatch.setattr(lead_time_module, "stored_latency_ms", {"camera 0": 70.0}.get)
+    one = LeadTime(config, "camera 0", tally, FURTHEST_MS)
+    assert one.next_ms(FRAME_NS, led=False) == pytest.approx(70.0 + 20.0 + 25.0)
+    assert one.describe()["camera"] == "python -m calib.latency"
 
 
 def test_it_goes_no_further_than_is_foretold() -> None:
