@@ -90,8 +90,8 @@ def _typical(of_a_stage: Sequence[dict[str, float | None]]) -> dict[str, float |
 def rows(results: Sequence[Result], starts: Sequence[Sequence[Start]] = ()) -> list[list[str]]:
     """The table: [what, measured, (each other's, ratio,) target], as text; `header` goes over it.
 
-    Cells of a stage are "p50 / p95 / p99 / longest" in ms, and the ratio is of the medians: of a loaded run to the first
-    one, and of the first one to what it is held against. starts: those of each.
+    Cells of a stage are "p50 / p95 / p99 / longest" in ms, and the ratio is of the medians: of a loaded run to the
+    first one, and of the first one to what it is held against. starts: those of each.
     """
     first, *others = results
     names = [one["perception"]["name"] for one in results]
