@@ -31,7 +31,7 @@ from bench.latency_frames import Frames, write_frames, write_ticks
 from bench.latency_kinds import MOST_SUBSCRIBERS, Kind, kinds, run_kind
 from bench.latency_plot import draw
 from bench.latency_stall import measure_stalls
-from bench.latency_table import about, acceptance, merge, name_of, rows
+from bench.latency_table import about, acceptance, header, merge, name_of, rows
 from bench.live_run import first_pose, machine
 from bench.table import print_table
 from engines import ENGINES
@@ -166,12 +166,8 @@ def _print(
         print(about(result))
         if result["viewer"]:
             print(f"   {result['viewer']}")
-    names = [name_of(result) for result in results]
-    header = ["ms: p50 / p95 / p99 / longest", names[0]]
-    for name in names[1:]:
-        header += [name, "ratio"]
     begun = [*starts, *([[]] * (len(chosen) - len(starts)))] if starts else []
-    print_table([*header, "target"], rows(results, begun))
+    print_table(header(results), rows(results, begun))
     for line in acceptance(results):
         print(line)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,11 +34,13 @@ def draw(path: Path, title: str, runs: Sequence[tuple[str, Sequence[Frames]]]) -
     figure = Figure(figsize=(11.0, 8.5), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=10)
-    above, below = figure.subfigures(2, 1)
+    parts: Any = figure.subfigures(2, 1)
+    above, below = parts
     axes = above.subplots(1, len(SHOWN))
     for axis, (stage, what) in zip(axes, SHOWN, strict=True):
         values = {
-            name: np.concatenate([one.durations()[stage] for one in rounds] or [[]]) for name, rounds in runs
+            name: np.concatenate([one.durations()[stage] for one in rounds] or [np.zeros(0)])
+            for name, rounds in runs
         }
         there = [ms for ms in values.values() if len(ms)]
         most = max((float(np.percentile(ms, SHARE_SHOWN)) for ms in there), default=1.0)

@@ -88,9 +88,10 @@ def _typical(of_a_stage: Sequence[dict[str, float | None]]) -> dict[str, float |
 
 
 def rows(results: Sequence[Result], starts: Sequence[Sequence[Start]] = ()) -> list[list[str]]:
-    """The table: [what, measured, (each other's, its ratio to the first,) target], as text.
+    """The table: [what, measured, (each other's, ratio,) target], as text; `header` goes over it.
 
-    Cells of a stage are "p50 / p95 / p99 / longest" in ms, and the ratio is of the medians. starts: those of each.
+    Cells of a stage are "p50 / p95 / p99 / longest" in ms, and the ratio is of the medians: of a loaded run to the
+    first one, and of the first one to what it is held against. starts: those of each.
     """
     first, *others = results
     names = [one["perception"]["name"] for one in results]
@@ -110,12 +111,15 @@ def rows(results: Sequence[Result], starts: Sequence[Sequence[Start]] = ()) -> l
     if faster and mirror_of(first) != "off":
         faster += " with mirror=off"
     targets = {"perception": faster, "features_to_sent": f"<= {MOST_FEATURES_TO_SENT_MS:g}"}
-    for what, stage in STAGES_SHOWN:
-        stages = [one["latency_ms"].get(stage, {"count": 0}) for one in results]
-        if any(one["count"] for one in stages):
-            cells = [_spread(one) for one in stages]
-            ratios = [_ratio(one, stages[0]) for one in stages[1:]]
-            row(f"{what}, ms", cells, targets.get(stage, ""), ratios)
+    for what, name in STAGES_SHOWN:
+        stages = [one["latency_ms"].get(name, {"count": 0}) for one in results]
+        if any(stage["count"] for stage in stages):
+            cells = [_spread(stage) for stage in stages]
+            ratios = [
+                _ratio(stage, stages[0]) if one.get("load") else _ratio(stages[0], stage)
+                for one, stage in zip(others, stages[1:], strict=True)
+            ]
+            row(f"{what}, ms", cells, targets.get(name, ""), ratios)
     for what, name in (
         ("jitter, capture to received, ms", "capture_to_received"),
         ("jitter, between two received, ms", "between_received"),
@@ -131,6 +135,14 @@ def rows(results: Sequence[Result], starts: Sequence[Sequence[Start]] = ()) -> l
     row("   slope of the second half, MB per minute", [_number(one, "+.2f") for one in slopes], "flat")
     row("busy cores, mean", [_number(one["cores"], ".2f") for one in results])
     return table
+
+
+def header(results: Sequence[Result]) -> list[str]:
+    """Of `rows`."""
+    made = ["ms: p50 / p95 / p99 / longest", name_of(results[0])]
+    for one in results[1:]:
+        made += [name_of(one), "it / 1st" if one.get("load") else "1st / it"]
+    return [*made, "target"]
 
 
 def acceptance(results: Sequence[Result]) -> list[str]:

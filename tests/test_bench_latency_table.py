@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.latency_table import acceptance, merge, rows
+from bench.latency_table import acceptance, header, merge, rows
 from bench.live_run import Start
 from realtime.summary import STAGES
 
@@ -64,9 +64,11 @@ def test_one_run():
 
 
 def test_each_other_run_has_its_ratio():
-    shown = table([result(), result("mediapipe", 20.0), result(own=28.0, load="CPU hog")])
-    perception = shown["perception, ms"]
-    assert [perception[2], perception[4]] == [f"{21 / 15:.2f}", f"{29 / 15:.2f}"]
+    runs = [result(), result("mediapipe", 20.0), result(own=28.0, load="CPU hog")]
+    perception = table(runs)["perception, ms"]
+    assert [perception[2], perception[4]] == [f"{15 / 21:.2f}", f"{29 / 15:.2f}"]
+    assert header(runs)[3::2] == ["1st / it", "it / 1st"] and header(runs)[-1] == "target"
+    assert {len(row) for row in rows(runs)} == {len(header(runs))}
     assert perception[5] == "<= 0.6 x"
     twice = {
         **result(),
