@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
+from bench.soak.children import PROGRAM
 from bench.soak.log import Log
 from bench.soak.schedule import KINDS
+from bench.soak.verdicts import WARM_UP_SHARE
+
+LEAST_SHOWN_MB = 2.0
 
 
 def plot(log: Log, path: Path) -> None:
@@ -20,9 +26,16 @@ def plot(log: Log, path: Path) -> None:
     figure, (memory, latency, rate) = pyplot.subplots(
         3, 1, sharex=True, figsize=(11, 8), layout="constrained"
     )
+    settled = [row for row in log.seconds if row["t"] >= WARM_UP_SHARE * len(log.seconds)]
+    shown_mb = LEAST_SHOWN_MB
     for name in dict.fromkeys(name for row in log.seconds for name in row["rss_mb"]):
-        memory.plot(minutes, [row["rss_mb"].get(name) for row in log.seconds], label=name)
-    memory.set_ylabel("memory, MB")
+        usual_mb = float(np.median([row["rss_mb"].get(name, np.nan) for row in settled]))
+        off_mb = np.array([row["rss_mb"].get(name, np.nan) for row in log.seconds]) - usual_mb
+        memory.plot(minutes, off_mb, linewidth=0.8, label=f"{name}, {usual_mb:.0f} MB")
+        if name == PROGRAM:
+            shown_mb = max(shown_mb, 1.2 * float(np.nanmax(np.abs(off_mb[-len(settled) :]), initial=0.0)))
+    memory.set_ylim(-shown_mb, shown_mb)  # what was before the warm-up was over may lie below
+    memory.set_ylabel("memory off its median, MB")
     for key, label in (("p99_ms", "p99 of the second"), ("p50_ms", "median")):
         latency.plot(minutes, [row[key] for row in log.seconds], label=label, linewidth=0.8)
     calm = [row for row in log.calm if row["p99_ms"] is not None]
