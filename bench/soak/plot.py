@@ -29,7 +29,8 @@ def plot(log: Log, path: Path) -> None:
     settled = [row for row in log.seconds if row["t"] >= WARM_UP_SHARE * len(log.seconds)]
     shown_mb = LEAST_SHOWN_MB
     for name in dict.fromkeys(name for row in log.seconds for name in row["rss_mb"]):
-        usual_mb = float(np.median([row["rss_mb"].get(name, np.nan) for row in settled]))
+        present = [row["rss_mb"][name] for row in settled if name in row["rss_mb"]]
+        usual_mb = float(np.median(present or [np.nan]))
         off_mb = np.array([row["rss_mb"].get(name, np.nan) for row in log.seconds]) - usual_mb
         memory.plot(minutes, off_mb, linewidth=0.8, label=f"{name}, {usual_mb:.0f} MB")
         if name == PROGRAM:
