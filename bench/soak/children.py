@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import psutil
 
 PROGRAM = "program"
@@ -62,12 +64,22 @@ class Children:
     def left_behind(self) -> list[str]:
         """Who of all that the program ever started still runs, each as "PID command"."""
         left = []
+        for process in self._left():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                left.append(f"{process.pid} {' '.join(process.cmdline())}"[:120])
+        return left
+
+    def end_left_behind(self) -> None:
+        for process in self._left():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def _left(self) -> list[psutil.Process]:
+        left = []
         for process in self._seen.values():
-            try:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-                    left.append(f"{process.pid} {' '.join(process.cmdline())}"[:120])
-            except psutil.NoSuchProcess:
-                continue
+                    left.append(process)
         return left
 
     def _children(self) -> list[psutil.Process]:

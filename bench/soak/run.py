@@ -57,28 +57,38 @@ def soak(plan: Plan, folder: Path, log: TextIO) -> None:
         camera = Camera(plan.clip, plan.fps)
         stack.callback(camera.close)
         program = Program(camera.url, plan.seconds, plan.flags, folder)
+        children = Children(program.process.pid)
+        stack.callback(children.end_left_behind)
         stack.callback(program.close)
         listener = Listener(program.address)
         stack.callback(listener.close)
         if program.websocket_port:
             reader = Process("bench.soak.websocket_reader", str(program.websocket_port))
             stack.callback(reader.close)
-        watch = Watch(plan, camera, program, listener, log)
+        watch = Watch(plan, camera, program, children, listener, log)
         kinds = {fault.kind for fault in plan.faults}
-        done = acts(program.address, camera, watch.children, watch.victim, kinds, plan.seed)
+        done = acts(program.address, camera, children, watch.victim, kinds, plan.seed)
         watch.run(Faults(plan.faults, stack.enter_context(done), watch.now_s))
 
 
 class Watch:
     """Sees to the faults, looks at everybody once a second, and writes the log."""
 
-    def __init__(self, plan: Plan, camera: Camera, program: Program, listener: Listener, log: TextIO) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        camera: Camera,
+        program: Program,
+        children: Children,
+        listener: Listener,
+        log: TextIO,
+    ) -> None:
         self._plan = plan
         self._camera = camera
         self._program = program
         self._listener = listener
         self._log = log
-        self.children = Children(program.process.pid)
+        self._children = children
         self.victim = program.sinks[0].partition(":")[0]  # the sink that is killed
         self._start_ns = 0
         self._looks: list[dict[str, Any]] = []  # at the end of each second
@@ -103,8 +113,8 @@ class Watch:
         early = ""
         try:
             self._await_first_pose()
-            self.children.look()
-            self.children.cores()
+            self._children.look()
+            self._children.cores()
             while len(self._looks) < int(self._plan.seconds) and not early:
                 early = self._turn(faults)
         except KeyboardInterrupt:
@@ -128,12 +138,12 @@ class Watch:
         """Returns why it ends here, or ""."""
         faults.turn()
         if self.now_s() >= len(self._looks) + 1:
-            self.children.look()
-            ours, machines = self.children.cores()
+            self._children.look()
+            ours, machines = self._children.cores()
             self._looks.append(
                 {
-                    "rss_mb": dict(self.children.rss_mb),
-                    "pids": dict(self.children.pids),
+                    "rss_mb": dict(self._children.rss_mb),
+                    "pids": dict(self._children.pids),
                     "cores": round(ours, 3),
                     "machine_cores": round(machines, 3),
                 }
@@ -166,7 +176,7 @@ class Watch:
                 fault.first_age_ms = round(arrival.age_ms, 2)
         else:
             before = self._looks[min(int(fault.begin_s), len(self._looks)) - 1] if self._looks else {}
-            pid = self.children.pids.get(self.victim)
+            pid = self._children.pids.get(self.victim)
             if pid is not None and pid != before.get("pids", {}).get(self.victim):
                 fault.recovered_s = round(self.now_s(), 3)
 
@@ -206,7 +216,7 @@ class Watch:
             early=early,
             signal=number.name,
             **left,
-            left_behind=self.children.left_behind(),
+            left_behind=self._children.left_behind(),
             received=len(arrivals),
             first_seq=arrivals[0].seq if arrivals else None,
             listener=self._listener.counts,
