@@ -345,6 +345,7 @@ def test_flags_that_are_the_soaks_own_and_logs_that_are_there_are_refused(tmp_pa
         (["--record", "a.npz"], "--record: the soak sets this"),
         (["--source=0"], "--source: the soak sets this"),
         (["--log", str(there)], "log.jsonl: exists"),
+        (["--json", str(tmp_path / "none" / "v.json")], "there is no folder"),
     ):
         assert main(["--log", str(tmp_path / "new.jsonl"), *arguments]) == 2
         assert told in capsys.readouterr().err

@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 
 from bench.live_run import ROOT
@@ -31,7 +32,8 @@ from bench.soak.schedule import KINDS, plan
 from bench.soak.verdicts import Verdict, judge
 from bench.table import print_table
 from realtime.assets import asset
-from realtime.errors import ConfigError, HmmrLiveError
+from realtime.errors import ConfigError, HmmrLiveError, install_command
+from realtime.record import check_writable_folder
 
 OURS = ("--source", "--bus", "--summary", "--duration", "--frames", "--every-frame", "--record")
 
@@ -98,6 +100,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options, flags = parse(argv)
     path = options.judge or options.log or ROOT / "out" / f"soak-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
     try:
+        path.parent.mkdir(
+            parents=True, exist_ok=True
+        )  # before --json and --plot are looked at: they may be beside it
+        _check_outputs(options)
         if not options.judge:
             _run(options, flags, path)
         log = read_log(path)
@@ -119,6 +125,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(any(one.passed is False for one in verdicts))
 
 
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Raises ConfigError: better now than after half an hour."""
+    for flag, path in (("--json", options.json), ("--plot", options.plot)):
+        if path:
+            check_writable_folder(flag, path)
+    if options.plot and find_spec("matplotlib") is None:
+        raise ConfigError(f"--plot: matplotlib is not installed; {install_command('train')}")
+
+
 def _run(options: argparse.Namespace, flags: Sequence[str], path: Path) -> None:
     if taken := [flag for flag in flags if flag.partition("=")[0] in OURS]:
         name = taken[0].partition("=")[0]
@@ -130,7 +145,6 @@ def _run(options: argparse.Namespace, flags: Sequence[str], path: Path) -> None:
     seconds = options.minutes * 60
     faults = plan(seconds, options.seed, options.faults)
     clip = options.clip or str(asset("demo.mp4"))
-    path.parent.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what we started is not left behind
     with tempfile.TemporaryDirectory() as folder, path.open("x") as log:
         soak(Plan(seconds, options.fps, options.seed, clip, faults, flags), Path(folder), log)
