@@ -49,6 +49,7 @@ class Peer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # Ctrl-C in the terminal is for the bench, which ends us
         )
 
     def say(self, word: str) -> None:
