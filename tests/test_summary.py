@@ -145,3 +145,14 @@ def test_lines_for_people():
     assert told == (
         "latency capture → publish: median 50.0 ms, 99 % under 60.0 ms; of it the camera 30.0, by its driver's stamps"
     )
+
+
+def test_samples_take_their_memory_at_once():
+    psutil = pytest.importorskip("psutil")
+    process, many = psutil.Process(), [Samples(1_000_000) for _ in range(4)]
+    before = process.memory_info().rss
+    for samples in many:
+        for _ in range(0, 1_000_000, 1024):  # one of every page
+            samples.add(1.0)
+            samples.count += 1023
+    assert process.memory_info().rss - before < 4_000_000
