@@ -100,7 +100,7 @@ def stream(monkeypatch, model):
         feed = LiveFeed(
             "camera 0", lambda: Capture(camera, "camera 0", "", FPS, stamped), config, repeats_when_gone=True
         )
-        ended = threading.Timer(BEFORE / FPS + STALL_S + 1.5, feed.close)
+        ended = threading.Timer(BEFORE / FPS + STALL_S + 2.5, feed.close)
         ended.start()
         summary = pipeline.run(scripted_config(monkeypatch, feed, model, perception))
         ended.join()
@@ -115,7 +115,7 @@ def first_after(sent, when_ns):
 
 @pytest.mark.parametrize(
     ("queue", "fetching_s", "stamped"),
-    [(1000, 0.0, False), (2, 0.0, False), (2, 0.15, True), (0, 0.0, False)],
+    [(1000, 0.0, False), (2, 0.0, False), (4, 0.15, True), (0, 0.0, False)],
     ids=["network holds all back", "driver holds two back", "only their stamps tell", "nothing held back"],
 )
 def test_when_the_source_stood_still(stream, monkeypatch, queue, fetching_s, stamped) -> None:

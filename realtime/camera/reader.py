@@ -14,6 +14,7 @@ from realtime.errors import SourceError
 
 PAUSE_S, PAUSE_SHARE = 0.4, 5.0  # no picture for so long, and so many times longer than usual: a pause
 WAITED_SHARE = 0.5  # of the usual time between two; a picture that came sooner was there already
+WAITS = 2  # in a row: one may be the decoder's, on a busy machine
 USUAL_GAIN = 0.1
 
 
@@ -74,19 +75,21 @@ class Reader:
             self.finished.set()
 
     def _newest(self, capture: Capture) -> np.ndarray | None:
-        """The next picture; after a pause (of the source, or of us) the first that had to be waited for: those that
-        come at once were held back meanwhile, and are old."""
+        """The next picture; after a pause (of the source, or of us) the second in a row that had to be waited for:
+        those that come at once were held back meanwhile, and are old."""
         image = self._read(capture)
         now_s = time.monotonic()
         interval_s = now_s - self._read_at_s if self._read_at_s else 0.0
         if image is not None and self._usual_s and interval_s > max(PAUSE_S, PAUSE_SHARE * self._usual_s):
+            waited = 0
             for _ in range(MAX_BACKLOG):
                 newer = self._read(capture)
                 if newer is None or self._abandoned.is_set():
                     return newer
                 self._lose(self, "old_on_arrival")
                 image, before_s, now_s = newer, now_s, time.monotonic()
-                if now_s - before_s > WAITED_SHARE * self._usual_s:
+                waited = waited + 1 if now_s - before_s > WAITED_SHARE * self._usual_s else 0
+                if waited == WAITS:
                     break
         interval_s = min(interval_s, PAUSE_SHARE * self._usual_s) if self._usual_s else interval_s
         self._usual_s += USUAL_GAIN * (interval_s - self._usual_s) if self._usual_s else interval_s
