@@ -15,7 +15,7 @@ import pytest
 from programs import ROOT, environment
 from streams import free_address, start_run_live
 
-TRIES = 2
+TRIES = 3
 DELAY_MS = 30.0  # of the filming camera, from the picture to its being sent
 CAMERA = Path(__file__).parent / "servers" / "clock_camera.py"
 
@@ -27,14 +27,29 @@ class Desk:
         self.folder = folder
         self.started: list[subprocess.Popen[str]] = []
         read, write = os.pipe()
+        # A number of its own: those that Xvfb takes by itself are other tests', too. Without -noreset the frame buffer
+        # would be another file once the first window has been closed.
+        number = f":{1000 + os.getpid() % 30_000}"
         self.display = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x720x24", "-fbdir", str(folder)],
+            [
+                "Xvfb",
+                number,
+                "-displayfd",
+                str(write),
+                "-screen",
+                "0",
+                "1280x720x24",
+                "-noreset",
+                "-fbdir",
+                str(folder),
+            ],
             pass_fds=[write],
             stderr=subprocess.DEVNULL,
         )
+        assert os.read(read, 16), "Xvfb did not start"
         self.environment = {
             **environment(),
-            "DISPLAY": f":{os.read(read, 16).decode().strip()}",
+            "DISPLAY": number,
             "XDG_CONFIG_HOME": str(folder / "config"),
         }
         self.pipe = read, write  # stays open: Xvfb would end if it wrote into nothing
