@@ -24,7 +24,9 @@ from realtime.errors import LoadError
 TITLE = "hmmr-live clock: let the camera see all of it (Esc ends)"
 POLL_NS = 4_000_000  # the window answers, and an echo is drawn, within this
 ESCAPE = 27
-OPENING_MS = 200  # before and after the window gets its size: without, Qt may never map it on a busy machine
+OPENING_MS = (
+    200  # before and after the window gets its size: without, Qt often leaves it black on a busy machine
+)
 
 
 class _Echo:

@@ -15,7 +15,7 @@ import pytest
 from programs import ROOT, environment
 from streams import free_address, start_run_live
 
-TRIES = 3
+TRIES = 2
 DELAY_MS = 30.0  # of the filming camera, from the picture to its being sent
 CAMERA = Path(__file__).parent / "servers" / "clock_camera.py"
 
@@ -98,7 +98,7 @@ def desk(tmp_path) -> Iterator[Desk]:
     desk.close()
 
 
-def finished(process: subprocess.Popen[str], timeout_s: float = 120) -> tuple[int, str, str]:
+def finished(process: subprocess.Popen[str], timeout_s: float = 200) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=timeout_s)
     return process.returncode, out, err
 
@@ -109,7 +109,7 @@ def measured(desk: Desk, *arguments: object) -> str:
         code, out, err = finished(desk.latency(*arguments))
         if code == 0:
             return out
-        assert code == 1 and "measure longer" in err, out + err
+        assert (code == 1 and "measure longer" in err) or (code == 3 and "seen" in err), out + err
     if os.getloadavg()[0] > 2 * (os.cpu_count() or 1):
         pytest.skip(f"this machine is too busy to measure in real time: {err}")
     pytest.fail(f"{TRIES} times no result: {err}")
