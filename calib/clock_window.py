@@ -24,6 +24,9 @@ from realtime.errors import LoadError
 TITLE = "hmmr-live clock: let the camera see all of it (Esc ends)"
 POLL_NS = 4_000_000  # the window answers, and an echo is drawn, within this
 ESCAPE = 27
+OPENING_MS = (
+    200  # before and after the window gets its size: without, Qt often leaves it black on a busy machine
+)
 
 
 class _Echo:
@@ -56,8 +59,11 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
-        height, width = draw_clock((0,) * clocks).shape
-        cv2.resizeWindow(TITLE, width, height)
+        empty = draw_clock((None,) * clocks)
+        cv2.imshow(TITLE, empty)
+        cv2.waitKey(OPENING_MS)
+        cv2.resizeWindow(TITLE, empty.shape[1], empty.shape[0])
+        cv2.waitKey(OPENING_MS)
         return _show(clocks)
     except cv2.error as error:
         print(f"OpenCV cannot open a window ({error.err})", file=sys.stderr)

@@ -15,7 +15,7 @@ LEAST_SHARE = 0.3  # of the pictures must be readable
 OLDEST_MS = 5000.0  # a picture that is older than this shows another round of the clock, or another clock
 
 ADVICE = {
-    "not found": "point the camera at the window so that the whole black frame and the white around it are in view",
+    "not found": "point the camera at the whole black frame and the white around it (is it black? start again)",
     "too small": "move the camera nearer to the screen, or make the window larger",
     "too faint": "make the screen brighter, or the room darker",
     "unreadable": "keep the camera still, in focus, and reflections off the screen",

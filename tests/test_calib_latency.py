@@ -27,14 +27,29 @@ class Desk:
         self.folder = folder
         self.started: list[subprocess.Popen[str]] = []
         read, write = os.pipe()
+        # A number of its own: those that Xvfb takes by itself are other tests', too. Without -noreset the frame buffer
+        # would be another file once the first window has been closed.
+        number = f":{1000 + os.getpid() % 30_000}"
         self.display = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x720x24", "-fbdir", str(folder)],
+            [
+                "Xvfb",
+                number,
+                "-displayfd",
+                str(write),
+                "-screen",
+                "0",
+                "1280x720x24",
+                "-noreset",
+                "-fbdir",
+                str(folder),
+            ],
             pass_fds=[write],
             stderr=subprocess.DEVNULL,
         )
+        assert os.read(read, 16), "Xvfb did not start"
         self.environment = {
             **environment(),
-            "DISPLAY": f":{os.read(read, 16).decode().strip()}",
+            "DISPLAY": number,
             "XDG_CONFIG_HOME": str(folder / "config"),
         }
         self.pipe = read, write  # stays open: Xvfb would end if it wrote into nothing
@@ -83,7 +98,7 @@ def desk(tmp_path) -> Iterator[Desk]:
     desk.close()
 
 
-def finished(process: subprocess.Popen[str], timeout_s: float = 120) -> tuple[int, str, str]:
+def finished(process: subprocess.Popen[str], timeout_s: float = 200) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=timeout_s)
     return process.returncode, out, err
 
@@ -94,7 +109,7 @@ def measured(desk: Desk, *arguments: object) -> str:
         code, out, err = finished(desk.latency(*arguments))
         if code == 0:
             return out
-        assert code == 1 and "measure longer" in err, out + err
+        assert (code == 1 and "measure longer" in err) or (code == 3 and "seen" in err), out + err
     if os.getloadavg()[0] > 2 * (os.cpu_count() or 1):
         pytest.skip(f"this machine is too busy to measure in real time: {err}")
     pytest.fail(f"{TRIES} times no result: {err}")
