@@ -1,7 +1,7 @@
 """The pose a moment from now: what makes up for the time that a pose is under way to whoever sees it.
 
-The network foretells poses (f_Δt, HMMR §3.3); a small head beside it (realtime/lead_head.py), which also sees how the
-person moved until now, says where the stream's own pose will be. How much of that is dared is the confidence: it grows
+The network foretells poses (f_Δt, HMMR §3.3); a head beside it (realtime/lead_head.py), which also sees how the person
+moved until now, says where the stream's own pose will be. How much of that is dared is the confidence: it grows
 while somebody is tracked, falls to nothing where he moves no more than the stream trembles, and where he is lost what
 was led falls back to the last pose seen: nothing is led through a loss.
 """
@@ -20,10 +20,10 @@ from realtime.errors import LoadError
 from realtime.lead_head import AHEAD_MS, JOINTS, Head, History, load_head, moves_at, turned
 from realtime.observation import Estimate
 
-HEAD = "lead.npz"  # in assets/, made by training/fit_lead.py
+HEAD = "lead.json"  # in assets/, made by training/fit_lead.py
 EASE_S = 0.3  # from no lead to all of it, after somebody was found
 FALL_S = 0.1  # from what was led back to the last pose seen, where he is lost
-STILL_M_S, MOVING_M_S = 0.04, 0.12  # speed of the joints up to which nothing is led; from which on all of it
+STILL_M_S, MOVING_M_S = 0.18, 0.45  # speed of the joints up to which nothing is led; from which on all of it
 MAX_TURN, MAX_WAY_M = 1.0, 0.5  # radians of a joint and metres of the pelvis that are led at most
 GAP_S = 0.5  # what was before a longer pause says nothing of the motion now
 
@@ -58,7 +58,7 @@ class Leader:
         since_s = (t_ns - self._t_ns) / 1e9
         same = estimate.person == self._person and 0.0 < since_s <= GAP_S
         self._person, self._t_ns = estimate.person, t_ns
-        if estimate.state != "tracking":
+        if estimate.state not in ("tracking", "warming"):
             self._history.reset()
             return self._fall_back(estimate, lead_ms, since_s if same else GAP_S)
         if not same:

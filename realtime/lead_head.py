@@ -1,15 +1,15 @@
-"""Where the stream is going: a small network on what it said in the last quarter of a second (training/fit_lead.py).
+"""Where the stream is going, told by what it said in the last quarter of a second (training/fit_lead.py).
 
-f_Δt says where the person will be, and is modest about it, since it must be right in the mean; this head also sees how
-every joint turned until now, and says by how much the stream's own pose will have turned on.
+f_Δt says where the person will be, and trembles with what is seen; how every joint turned until now says where the
+stream's own pose goes next. A pose is led by so much of each, the same shares for every joint, which are fitted to be
+nearest to the stream's own later poses without trembling much more than these do:
 
-past poses ─► turns until now ─┐
-present pose ──────────────────┼─► hidden layer ─► turns from now, pelvis: at KNOTS_MS
-f_Δt's turn from now ──────────┘
+    turn until KNOT = Σ over ages  share · turn since then  +  share · f_Δt's turn
 """
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left
 from collections import deque
 from pathlib import Path
@@ -23,9 +23,7 @@ AGES_MS = (100.0 / 3.0, 200.0 / 3.0, 100.0, 400.0 / 3.0, 200.0, 800.0 / 3.0)  # 
 KNOTS_MS = (200.0 / 3.0, 400.0 / 3.0, 200.0)  # what it foretells; between them everything goes on steadily
 AHEAD_MS = 500.0 / 3.0  # the f_Δt that it is shown
 JOINTS = 24
-MOVES = 3 * (JOINTS + 1)  # of every joint and of the pelvis
-INPUTS = len(AGES_MS) * MOVES + 3 * JOINTS + 6 * JOINTS
-OUTPUTS = len(KNOTS_MS) * MOVES
+INPUTS = len(AGES_MS) + 1  # turns since each age, and f_Δt's
 SPEED_MS = 100.0  # over which the person's speed is taken
 
 
@@ -66,22 +64,21 @@ class History:
         return float(way) / ((now_ns - self._stamps[since]) / 1e9)
 
     def inputs(self, ahead: np.ndarray) -> np.ndarray:
-        """(INPUTS,) float32 of the newest pose. ahead: (24, 3, 3), f_Δt of it, AHEAD_MS later.
+        """(INPUTS, 25, 3) float32 of the newest pose: how every joint turned since each age, radians about its own
+        axes, and the pelvis went, metres; last, f_Δt's turn from now. ahead: (24, 3, 3), f_Δt of it, AHEAD_MS later.
 
         Before the oldest pose the person counts as having stood still.
         """
         poses = np.array(self._poses, np.float32)
-        rotations = poses[-1, :-3].reshape(JOINTS, 3, 3)
+        now = poses[-1, :-3].reshape(JOINTS, 3, 3)
         # Between two poses not quite orthonormal: for so small turns it is the same.
         past = self._shares() @ poses
-        back = np.empty((len(AGES_MS) + 1, JOINTS, 3, 3), np.float32)
-        back[:-1] = past[:, :-3].reshape(-1, JOINTS, 3, 3)
-        back[-1] = ahead
-        turns = vee(np.swapaxes(back, -1, -2) @ rotations)
-        until_now = np.concatenate(
-            (turns[:-1].reshape(len(AGES_MS), -1), poses[-1, -3:] - past[:, -3:]), axis=1
-        )
-        return np.concatenate((until_now.ravel(), -turns[-1].ravel(), rotations[:, :, :2].ravel()))
+        others = np.concatenate((past[:, :-3].reshape(-1, JOINTS, 3, 3), ahead[None]))
+        inputs = np.zeros((INPUTS, JOINTS + 1, 3), np.float32)
+        inputs[:, :JOINTS] = vee(np.swapaxes(others, -1, -2) @ now)
+        inputs[-1] *= -1.0
+        inputs[:-1, JOINTS] = poses[-1, -3:] - past[:, -3:]
+        return inputs
 
     def _shares(self) -> np.ndarray:
         """(ages, poses) how much each pose counts in the one at each age."""
@@ -99,48 +96,48 @@ class History:
 
 
 class Head:
-    """The weights. Arrays of the file: mean, scale (INPUTS,); w0, b0, w1, b1; moves (OUTPUTS,) units of the output."""
+    """The shares: pose (knots, INPUTS), pelvis (knots, ages)."""
 
-    def __init__(self, arrays: dict[str, np.ndarray], name: str = "head") -> None:
-        """Raises LoadError for arrays of other shapes."""
-        hidden = len(arrays.get("b0", ()))
-        shapes = {
-            "mean": (INPUTS,),
-            "scale": (INPUTS,),
-            "w0": (INPUTS, hidden),
-            "b0": (hidden,),
-            "w1": (hidden, OUTPUTS),
-            "skip": (INPUTS, OUTPUTS),
-            "b1": (OUTPUTS,),
-        }
-        for key, shape in shapes.items():
-            found = arrays.get(key)
-            if found is None or found.shape != shape or not np.isfinite(found).all():
-                raise LoadError(f"{name}: no head that leads poses: {key} should be {shape}\nmake it anew: "
-                                "python -m training.fit_lead")  # fmt: skip
-        own = {key: arrays[key].astype(np.float32) for key in shapes}
-        # Standardising is linear: it goes into the first layers.
-        into = 1.0 / own["scale"]
-        self._first = np.concatenate((own["w0"], own["skip"]), axis=1) * into[:, None]
-        self._first_bias = np.concatenate((own["b0"], own["b1"])) - (own["mean"] @ self._first)
-        self._second, self._hidden = own["w1"], hidden
+    def __init__(self, pose: np.ndarray, pelvis: np.ndarray) -> None:
+        """Raises ValueError for other shapes, or numbers that are not finite."""
+        for name, found, width in (("pose", pose, INPUTS), ("pelvis", pelvis, len(AGES_MS))):
+            if found.shape != (len(KNOTS_MS), width) or not np.isfinite(found).all():
+                raise ValueError(f"{name}: expected {len(KNOTS_MS)} × {width} finite numbers")
+        self._pose, self._pelvis = pose.astype(np.float32), pelvis.astype(np.float32)
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """(INPUTS,) → (knots, 25, 3) float32: turns of the joints from now, radians, and the pelvis's way, metres."""
-        first = inputs @ self._first + self._first_bias
-        hidden, straight = first[: self._hidden], first[self._hidden :]
-        out = straight + np.maximum(hidden, 0.0) @ self._second
-        return np.asarray(out.reshape(len(KNOTS_MS), JOINTS + 1, 3), np.float32)
+        """(INPUTS, 25, 3) → (knots, 25, 3) float32: turns of the joints from now, radians; the pelvis's way, metres."""
+        moves = (self._pose @ inputs.reshape(INPUTS, -1)).reshape(-1, JOINTS + 1, 3)
+        moves[:, JOINTS] = self._pelvis @ inputs[:-1, JOINTS]
+        return moves
 
 
 def load_head(path: Path) -> Head:
     """Raises LoadError for a file that is none."""
     try:
-        with np.load(path, allow_pickle=False) as data:
-            arrays = {key: data[key] for key in data.files}
-    except (OSError, ValueError) as error:
-        raise LoadError(f"{path}: cannot be read ({error})") from None
-    return Head(arrays, path.name)
+        with path.open(encoding="utf-8") as file:
+            shares = json.load(file)
+        if [shares["ages_ms"], shares["knots_ms"]] != [
+            list(map(_tenths, ages)) for ages in (AGES_MS, KNOTS_MS)
+        ]:
+            raise ValueError("of other ages or knots")
+        return Head(np.array(shares["pose"], float), np.array(shares["pelvis"], float))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise LoadError(
+            f"{path}: no head that leads poses ({error})\nmake it anew: python -m training.fit_lead"
+        ) from None
+
+
+def save_head(path: Path, pose: np.ndarray, pelvis: np.ndarray) -> None:
+    """Shares as of Head, rounded to a thousandth, as JSON."""
+    shares = {
+        "ages_ms": [_tenths(ms) for ms in AGES_MS],
+        "knots_ms": [_tenths(ms) for ms in KNOTS_MS],
+        "pose": np.round(pose, 3).tolist(),
+        "pelvis": np.round(pelvis, 3).tolist(),
+    }
+    lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in shares.items()]
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 def moves_at(knots: np.ndarray, ms: float) -> np.ndarray:
@@ -168,3 +165,7 @@ def turned(rotations: np.ndarray, turns: np.ndarray) -> np.ndarray:
 
 def _mix(before: np.ndarray, after: np.ndarray, share: np.ndarray | np.float32) -> np.ndarray:
     return before + (after - before) * share
+
+
+def _tenths(ms: float) -> float:
+    return round(ms, 1)

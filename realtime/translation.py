@@ -60,11 +60,6 @@ class OneEuro:
         self._value = np.zeros(0)
         self._speed = np.zeros(0)
 
-    @property
-    def speed(self) -> np.ndarray:
-        """(N,) per second, low-passed: what the cut-off hangs on."""
-        return self._speed.copy()
-
     def filter(self, t_ns: int, value: np.ndarray) -> np.ndarray:
         """Value (N,) at time t_ns → filtered (N,). A stamp that is not newer moves nothing."""
         value = np.asarray(value, np.float64)

@@ -25,7 +25,7 @@ SLOWEST_S = 0.1  # from one frame to the next: takes of fewer than 10 pictures a
 class Samples:
     """N moments. `follows`: the two samples after this one are of the two frames after its own."""
 
-    inputs: np.ndarray  # (N, INPUTS)
+    inputs: np.ndarray  # (N, INPUTS, 25, 3)
     rotations: np.ndarray  # (N, 24, 3, 3) the stream's now
     betas: np.ndarray  # (N, 10)
     joints: np.ndarray  # (N, 24, 3) the stream's now, metres about the pelvis

@@ -7,7 +7,8 @@ has them; "fastest third": by the true speed at the moment of the frame that was
 
 jitter: mean ‖X₊₁ − 2X + X₋₁‖ over the 14 points shown, mm/frame².
 still: how far the points shown go from frame to frame, mm, in frames in which the person keeps still: the truth moves
-    slower than STILL_M_S from the frame that was led from until it is shown.
+    slower than STILL_M_S from the frame that was led from until it is shown. The median over those frames: where the
+    stream takes somebody for lying down, one frame moves more than all others.
 overshoot: at every change of direction of a point of the truth, at frame t: it came at least TURN_M in the TURN_FRAMES
     before, goes on as far in the TURN_FRAMES after it, and the two ways point apart (their dot product is below 0),
     and of neighbouring such frames the one in which they point apart most. u, the way it came (of length 1); the
@@ -27,9 +28,9 @@ from bench.accuracy.live import Track
 from bench.accuracy.rows import ONE_EURO_BETA, ONE_EURO_MIN_CUTOFF_HZ
 from bench.accuracy.takes import START_NS, Truth
 from realtime.body.kinematics import forward_kinematics
-from realtime.body.rotations import axis_angle_to_matrix
+from realtime.body.rotations import axis_angle_to_matrix, between
 from realtime.body.smpl import Body
-from realtime.lead import Leader, pose_at
+from realtime.lead import Leader
 from realtime.observation import Estimate
 from realtime.translation import OneEuro
 from training.metrics import LIMBS, POINT_JOINTS, mpjpe_mm, pa_mpjpe_mm
@@ -39,7 +40,7 @@ LATENCIES_MS = (0, 33, 66, 100, 133, 166, 200)
 NO_LEAD, CONSTANT, ONE_EURO = "no lead", "constant velocity", "One-Euro, extrapolated"
 NETWORK, OURS = "f_Δt alone", "ours"
 METHODS = (NO_LEAD, CONSTANT, ONE_EURO, NETWORK, OURS)
-STILL_M_S = 0.06
+STILL_M_S = 0.15
 TURN_M, TURN_FRAMES = 0.03, 3
 FASTEST = 2.0 / 3.0  # quantile of speed
 _HIPS = [LIMBS.index("left_hip"), LIMBS.index("right_hip")]
@@ -54,8 +55,8 @@ def display_errors(truth: Truth, track: Track, ok: np.ndarray) -> Shown:
     count = len(ok)
     stamps = START_NS + np.round(truth.take.t_s * 1e9).astype(np.int64)
     own = np.stack([estimate.joints for estimate in track.estimates])[:, POINT_JOINTS].astype(np.float64)
-    smooth, speed = _one_euro(own, stamps, ok)
-    velocity = np.diff(own, axis=0, prepend=own[:1])
+    smooth = _one_euro(own, stamps, ok)
+    velocity, steady = (np.diff(points, axis=0, prepend=points[:1]) for points in (own, smooth))
     begun = ok & np.r_[False, ok[:-1]] & np.isfinite(truth.speed_m_s)
     result: Shown = {}
     for latency_ms in LATENCIES_MS:
@@ -64,9 +65,9 @@ def display_errors(truth: Truth, track: Track, ok: np.ndarray) -> Shown:
         ahead = {
             NO_LEAD: own,
             CONSTANT: own + k * velocity,
-            ONE_EURO: smooth + speed * (led_ms / 1000.0),
-            NETWORK: _points(truth.body, track.estimates, [pose_at(e, led_ms) for e in track.estimates]),
-            OURS: _points(truth.body, track.estimates, led_poses(stamps, track.estimates, led_ms)),
+            ONE_EURO: smooth + k * steady,
+            NETWORK: _points(truth.body, track.estimates, _foretold(track.estimates, led_ms)),
+            OURS: _points(truth.body, track.estimates, _led(stamps, track.estimates, led_ms)),
         }
         then = np.arange(k, count)
         then = then[begun[then - k] & ok[then]]
@@ -91,29 +92,43 @@ def display_errors(truth: Truth, track: Track, ok: np.ndarray) -> Shown:
     return result
 
 
-def led_poses(stamps: np.ndarray, estimates: Sequence[Estimate], ms: float) -> list[np.ndarray]:
-    """(72,) of every frame, led as the stream leads it."""
+def _led(stamps: np.ndarray, estimates: Sequence[Estimate], ms: float) -> np.ndarray:
+    """(T, 24, 3, 3), led as the stream leads."""
     leader = Leader()
-    return [leader.lead(int(t), estimate, ms).pose for t, estimate in zip(stamps, estimates, strict=True)]
+    poses = [leader.lead(int(t), estimate, ms).pose for t, estimate in zip(stamps, estimates, strict=True)]
+    return axis_angle_to_matrix(np.stack(poses).reshape(-1, 24, 3))
 
 
-def _points(body: Body, estimates: Sequence[Estimate], poses: list[np.ndarray]) -> np.ndarray:
+def _foretold(estimates: Sequence[Estimate], ms: float) -> np.ndarray:
+    """(T, 24, 3, 3): realtime.lead.pose_at of every frame, all at once."""
+    horizons_ms = sorted(next((tuple(dt_ms for dt_ms, _ in one.ahead) for one in estimates if one.ahead), ()))
+    known = {0.0: np.stack([one.theta[3:75] for one in estimates])}
+    for dt_ms in horizons_ms:
+        known[dt_ms] = np.stack([dict(one.ahead).get(dt_ms, one.theta[3:75]) for one in estimates])
+    rotations = {at_ms: axis_angle_to_matrix(poses.reshape(-1, 24, 3)) for at_ms, poses in known.items()}
+    before_ms = max(at_ms for at_ms in rotations if at_ms <= ms)
+    after_ms = min((at_ms for at_ms in rotations if at_ms > ms), default=before_ms)
+    if after_ms == before_ms:
+        return rotations[before_ms]
+    return between(rotations[before_ms], rotations[after_ms], (ms - before_ms) / (after_ms - before_ms))
+
+
+def _points(body: Body, estimates: Sequence[Estimate], rotations: np.ndarray) -> np.ndarray:
     """(T, 14, 3) about the pelvis."""
     betas = np.stack([estimate.theta[75:] for estimate in estimates])
-    joints, _ = forward_kinematics(body, axis_angle_to_matrix(np.stack(poses).reshape(-1, 24, 3)), betas)
+    joints, _ = forward_kinematics(body, rotations, betas)
     return (joints - joints[:, :1])[:, POINT_JOINTS].astype(np.float64)
 
 
-def _one_euro(points: np.ndarray, stamps: np.ndarray, ok: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(T, 14, 3) through the One-Euro filter of the main table, and its own low-passed speed, m/s."""
+def _one_euro(points: np.ndarray, stamps: np.ndarray, ok: np.ndarray) -> np.ndarray:
+    """(T, 14, 3) through the One-Euro filter of the main table."""
     one_euro = OneEuro(ONE_EURO_MIN_CUTOFF_HZ, ONE_EURO_BETA)
-    smooth, speed = np.zeros_like(points), np.zeros_like(points)
+    smooth = np.zeros_like(points)
     for t, frame in enumerate(points):
         if not ok[t]:
             one_euro.reset()
         smooth[t] = one_euro.filter(int(stamps[t]), frame.reshape(-1)).reshape(-1, 3)
-        speed[t] = one_euro.speed.reshape(-1, 3)
-    return smooth, speed
+    return smooth
 
 
 def _still(truth: Truth, k: int) -> np.ndarray:
@@ -161,6 +176,7 @@ def summarise(takes: list[Shown]) -> dict[str, Any]:
                 for measure in takes[0][latency_ms][method]
             }
             row = {measure: _mean(values) for measure, values in joined.items()}
+            row["still"] = float(np.median(joined["still"])) if len(joined["still"]) else float("nan")
             row |= {f"{measure}_fast": _mean(joined[measure][fast]) for measure in ("own", "truth", "pa")}
             pairs = [(take[latency_ms][method]["own"], take[latency_ms][NO_LEAD]["own"]) for take in takes]
             better = [_mean(own) < _mean(held) for own, held in pairs if len(own)]

@@ -30,7 +30,7 @@ def check_plots() -> None:
 
 
 def draw_all(folder: Path, results: list[TakeResult], summary: dict[str, Any]) -> list[Path]:
-    """error_over_time, error_histogram, error_per_joint; dynamics and display where they were run. Returns the files."""
+    """error_over_time, error_histogram, error_per_joint; dynamics and display where they were run → the files."""
     from matplotlib.figure import Figure
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 Every setting filters what the stream said, so what differs is the filter alone. jitter: mean ‖X₊₁ − 2X + X₋₁‖ of the
 14 points, mm/frame², whatever the truth does; accel: its distance to the truth's; still: how far the points go from
-frame to frame, mm, while the person keeps still (bench/accuracy/display.py).
+frame to frame, mm, while the person keeps still, median (bench/accuracy/display.py).
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def summarise(takes: list[Smoothed]) -> dict[str, Any]:
         row = {}
         for measure in MEASURES:
             values = np.concatenate([take[name][measure] for take in takes])
-            row[measure] = float(values.mean()) if len(values) else float("nan")
+            middle = np.median if measure == "still" else np.mean
+            row[measure] = float(middle(values)) if len(values) else float("nan")
         row["lag_ms"] = lag_of(np.sum([take[name]["lag_match"] for take in takes], axis=0), FPS)
         result[name] = row
     return result
