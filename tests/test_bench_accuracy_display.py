@@ -53,7 +53,9 @@ def true_track(truth: Truth) -> Track:
     return replace(perfect_track(truth), estimates=estimates_of(truth))
 
 
-def test_late_poses_cost_what_moved_meanwhile():
+def test_late_poses_cost_what_moved_meanwhile(monkeypatch):
+    monkeypatch.setattr(lead, "STILL_M_S", -2.0)  # everybody counts as moving
+    monkeypatch.setattr(lead, "MOVING_M_S", -1.0)
     truth = swinging_truth(FRAMES)
     shown = display.display_errors(truth, true_track(truth), np.ones(FRAMES, bool))
     assert tuple(shown) == LATENCIES_MS
@@ -65,9 +67,9 @@ def test_late_poses_cost_what_moved_meanwhile():
         moved = mpjpe_mm(truth.points[of].astype(float), truth.points[of + k].astype(float))
         np.testing.assert_allclose(held["own"], moved, atol=1e-3)
         np.testing.assert_allclose(held["truth"], moved, atol=1e-3)
-        # f_Δt is the truth here; our lead dares all of it, but where somebody has just been found or hardly moves.
+        # f_Δt is the truth here, and once somebody has been tracked for a while all of it is dared.
         assert shown[latency_ms][NETWORK]["own"].max() < 0.05
-        assert np.median(shown[latency_ms][OURS]["own"]) < 0.05
+        assert shown[latency_ms][OURS]["own"][12:].max() < 0.05
         assert held["overshoot"].size == 0 or held["overshoot"].max() < 1e-3
     # Everybody shows the present pose where nothing is late, but for the filtered one.
     for method in set(METHODS) - {ONE_EURO}:
@@ -140,10 +142,10 @@ def test_only_who_keeps_still_counts_as_still():
     still = shown[66][NO_LEAD]["still"]
     moved = np.linalg.norm(np.full(3, 2.0)) * (POINT_JOINTS > 2).mean()
     assert len(still) > 20 and still == pytest.approx(moved, rel=1e-3)
+    # Slow for a frame or two, at a turn, is not still: it has to be so until it is shown.
     swings = swinging_truth(FRAMES)
-    assert (
-        display.display_errors(swings, true_track(swings), np.ones(FRAMES, bool))[66][OURS]["still"].size == 0
-    )
+    shown = display.display_errors(swings, true_track(swings), np.ones(FRAMES, bool))
+    assert (swings.speed_m_s < display.STILL_M_S).any() and shown[66][OURS]["still"].size == 0
 
 
 def test_ratios_are_to_no_lead_and_targets_judge_them(capsys):

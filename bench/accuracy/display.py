@@ -7,8 +7,8 @@ has them; "fastest third": by the true speed at the moment of the frame that was
 
 jitter: mean ‖X₊₁ − 2X + X₋₁‖ over the 14 points shown, mm/frame².
 still: how far the points shown go from frame to frame, mm, in frames in which the person keeps still: the truth moves
-    slower than STILL_M_S from the frame that was led from until it is shown. The median over those frames: where the
-    stream takes somebody for lying down, one frame moves more than all others.
+    slower than STILL_M_S for STILL_FRAMES and from the frame that was led from until it is shown. The median over
+    those frames: where the stream takes somebody for lying down, one frame moves more than all others.
 overshoot: at every change of direction of a point of the truth, at frame t: it came at least TURN_M in the TURN_FRAMES
     before, goes on as far in the TURN_FRAMES after it, and the two ways point apart (their dot product is below 0),
     and of neighbouring such frames the one in which they point apart most. u, the way it came (of length 1); the
@@ -40,7 +40,7 @@ LATENCIES_MS = (0, 33, 66, 100, 133, 166, 200)
 NO_LEAD, CONSTANT, ONE_EURO = "no lead", "constant velocity", "One-Euro, extrapolated"
 NETWORK, OURS = "f_Δt alone", "ours"
 METHODS = (NO_LEAD, CONSTANT, ONE_EURO, NETWORK, OURS)
-STILL_M_S = 0.15
+STILL_M_S, STILL_FRAMES = 0.15, 7
 TURN_M, TURN_FRAMES = 0.03, 3
 FASTEST = 2.0 / 3.0  # quantile of speed
 _HIPS = [LIMBS.index("left_hip"), LIMBS.index("right_hip")]
@@ -132,11 +132,12 @@ def _one_euro(points: np.ndarray, stamps: np.ndarray, ok: np.ndarray) -> np.ndar
 
 
 def _still(truth: Truth, k: int) -> np.ndarray:
-    """(T,) bool: the truth keeps still from k + 1 frames before until now."""
+    """(T,) bool: the truth has kept still for STILL_FRAMES, and since the frame led from, k frames before."""
     slow = truth.speed_m_s < STILL_M_S
-    for _ in range(k + 1):
-        slow = slow & np.r_[False, slow[:-1]]
-    return slow
+    still = slow
+    for _ in range(max(k, STILL_FRAMES)):
+        still = slow & np.r_[False, still[:-1]]
+    return still
 
 
 def _overshoot(true: np.ndarray, own: np.ndarray, late: np.ndarray, k: int, shown: np.ndarray) -> np.ndarray:
