@@ -146,7 +146,11 @@ def _display(section: dict[str, Any]) -> list[Target]:
         Target("error at display time / no lead, worst latency", max(r["truth_ratio"] for r in every), 1.0)
     )
     found.append(
-        Target("movement of who keeps still / no lead, worst", max(r["still_ratio"] for r in every), 1.0)
+        Target(
+            "movement of who keeps still / no lead, worst",
+            max(round(r["still_ratio"], 3) for r in every),
+            1.0,
+        )
     )
     return found
 
