@@ -34,6 +34,7 @@ UNSET = "unset"  # value of a setting that may be without one
 
 MIRROR_MODES = ("auto", "off", "alternate", "both")
 MAP_MODES = ("auto", "on", "off")
+SMOOTHING_FILTERS = ("off", "one-euro")
 PERCEPTION_ENGINES = ("auto", "onnxruntime", "tensorrt")
 
 
@@ -89,6 +90,13 @@ class TranslationConfig:
 
 
 @dataclass
+class SmoothingConfig:
+    filter: str = "off"  # | one-euro: of the rotations, after the model (realtime/smoothing.py)
+    min_cutoff_hz: float = 2.0  # of who stands still
+    beta: float = 0.5  # Hz per 1/s of an element of a rotation matrix: fast movements pass
+
+
+@dataclass
 class BusConfig:
     # Folder of `python -m realtime.keys`: who may receive. Empty: on this machine's own addresses everybody; on others
     # the user's default folder, without which there is no listening there.
@@ -131,6 +139,7 @@ class Config:
     refine: RefineConfig = field(default_factory=RefineConfig)
     lead: LeadConfig = field(default_factory=LeadConfig)
     translation: TranslationConfig = field(default_factory=TranslationConfig)
+    smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
     bus: BusConfig = field(default_factory=BusConfig)
     recording: RecordConfig = field(default_factory=RecordConfig)
     viewer: ViewerConfig = field(default_factory=ViewerConfig)

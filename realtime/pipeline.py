@@ -31,6 +31,7 @@ from realtime.pictures import PictureSender
 from realtime.record import Recorder
 from realtime.report import Report
 from realtime.sinks import fills_stdout, joins_at_once
+from realtime.smoothing import Smoother
 from realtime.stop import StopRequest
 from realtime.summary import Stamps, Summary, Tally
 from realtime.supervisor import Supervisor
@@ -103,6 +104,7 @@ class Stream:
         )
         stack.callback(self.engine.close)
         self.estimator = Estimator(self.engine, self.body, config)
+        self.smoother = Smoother(self.body, config.smoothing)
         self.view = View(feed, make_perception(config), Tracker(config.perception))
         stack.callback(self.view.close)
         check_appearance(self.view.perception, self.engine)
@@ -156,7 +158,9 @@ class Stream:
 
     def _give(self, estimate: Estimate, complete_ns: int) -> None:
         """Send the estimate of the oldest frame taken in. complete_ns: when nothing more was to be waited for."""
-        taken, estimated_ns = self.taken.popleft(), time.monotonic_ns()
+        taken = self.taken.popleft()
+        estimate = self.smoother.smooth(taken.frame.t_capture_ns, estimate)
+        estimated_ns = time.monotonic_ns()
         if not self._publish(taken.frame, estimate):
             return
         self._count(taken, estimate, complete_ns, estimated_ns, time.monotonic_ns())

@@ -37,7 +37,9 @@ class Samples:
     """The last SAMPLES durations in ms; count and maximum are over all of them. Memory never grows."""
 
     def __init__(self, capacity: int = SAMPLES) -> None:
-        self._ms = np.full(capacity, np.nan, np.float32)  # zeros would take their memory page by page while it runs
+        self._ms = np.full(
+            capacity, np.nan, np.float32
+        )  # zeros would take their memory page by page while it runs
         self._slots: Any = self._ms.data  # takes a number in a third of numpy's time
         self.count = 0
         self.max_ms = 0.0

@@ -1,7 +1,7 @@
 """How close the stream is to the truth: held-out motion, rendered, through the live path. Every table from one run.
 
     python -m bench.accuracy [--motion FILE] [--takes 48] [--also NAME=MODEL] [--videos FILE …]
-                             [--sections main,rotations,dynamics,rates,videos] [--processes N]
+                             [--sections main,rotations,dynamics,display,smoothing,rates,videos] [--processes N]
                              [--json FILE] [--plots DIR]
 
 All rows see the same pictures, and only frames that every row calls tracked are counted. docs/accuracy.md says what the
@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from bench.accuracy import dynamics, main_table, plots, rates, rotations, videos
+from bench.accuracy import display, dynamics, main_table, plots, rates, rotations, smoothing, videos
 from bench.accuracy.evaluate import Plan, TakeResult, run_takes
 from bench.accuracy.report import report
-from bench.accuracy.rows import Row, parse_also, table_rows
+from bench.accuracy.rows import RAW, STREAM, Row, parse_also, table_rows
 from bench.accuracy.targets import targets
 from engines import MODELS, load
 from realtime.assets import asset
@@ -35,7 +35,8 @@ from realtime.perception.mirror import mode_here
 from realtime.version import VERSION
 from training.motion import DEFAULT_MOTION, load_clips
 
-SECTIONS = ("main", "rotations", "dynamics", "rates", "videos")
+SECTIONS = ("main", "rotations", "dynamics", "display", "smoothing", "rates", "videos")
+ALONE = {"display", "smoothing"}  # where only these are asked for, no row but the stream is needed
 LOOK_AHEAD = "lookahead"
 
 
@@ -147,12 +148,14 @@ def summarise(
         "frames": sum(result.frames for result in drawn),
         "counted": sum(result.counted for result in results),
         "takes_drawn": len(drawn),
-        "main": main_table.summarise(
-            [r.scores for r in results], [r.view for r in results], [r.subject for r in results]
-        ),
+        "takes": len(results),
     }
-    for row, scores in summary["main"]["rows"].items():
-        scores["tracked_percent"] = 100.0 * float(np.mean([result.tracked[row] for result in drawn]))
+    if RAW in results[0].scores:
+        summary["main"] = main_table.summarise(
+            [r.scores for r in results], [r.view for r in results], [r.subject for r in results]
+        )
+        for row, scores in summary["main"]["rows"].items():
+            scores["tracked_percent"] = 100.0 * float(np.mean([result.tracked[row] for result in drawn]))
     if "rotations" in sections:
         rows = {row: rotations.summarise([r.rotations[row] for r in results]) for row in results[0].rotations}
         summary["rotations"] = {"rows": rows}
@@ -160,6 +163,10 @@ def summarise(
         summary["dynamics"] = {
             row: dynamics.summarise([r.dynamics[row] for r in results]) for row in results[0].dynamics
         }
+    if "display" in sections:
+        summary["display"] = display.summarise([r.display for r in results if r.display])
+    if "smoothing" in sections:
+        summary["smoothing"] = smoothing.summarise([r.smoothing for r in results if r.smoothing])
     if "rates" in sections and (own := [r.rates for r in results if r.rates]):
         summary["rates"] = rates.summarise(own)
     return summary
@@ -182,6 +189,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         also = [parse_also(text) for text in options.also]
         rows = table_rows(options.model, look_ahead_model(options.look_ahead), also, options.quick)
+        if set(options.sections) <= ALONE:
+            rows = [row for row in rows if row.name == STREAM]
         check_rows(rows, options.engine)
         if "rotations" in options.sections:
             check_ceiling()

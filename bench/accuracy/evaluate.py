@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bench.accuracy import dynamics, main_table, rates, rotations
+from bench.accuracy import display, dynamics, main_table, rates, rotations, smoothing
 from bench.accuracy.live import Stream, Track
 from bench.accuracy.rows import DYNAMICS, STREAM, Row, dynamics_rows
 from bench.accuracy.takes import START_NS, TICKS_PER_S, Truth, at_times, rate_ticks, union_of
@@ -65,6 +65,8 @@ class TakeResult:
     true_poses: tuple[np.ndarray, np.ndarray] | None = None
     dynamics: dict[str, dynamics.Errors] = field(default_factory=dict)
     rates: dict[str, dict[str, float]] | None = None
+    display: display.Shown | None = None  # of the stream
+    smoothing: smoothing.Smoothed | None = None
 
 
 class Evaluator:
@@ -140,6 +142,10 @@ class Evaluator:
         if "rotations" in self._plan.sections:
             some = np.flatnonzero(ok)[:: rotations.CEILING_EVERY]
             result.true_poses = truth.take.rotations[some], truth.take.betas
+        if "display" in self._plan.sections:
+            result.display = display.display_errors(truth, tracks[STREAM], ok)
+        if "smoothing" in self._plan.sections:
+            result.smoothing = smoothing.smoothing_errors(truth, tracks[STREAM], ok)
         for name, track in tracks.items():
             if name.startswith(DYNAMICS) and track.body is not None:
                 errors = dynamics.dynamics_errors(truth, track.body, ok)

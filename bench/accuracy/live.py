@@ -48,6 +48,7 @@ class Track:
     points: np.ndarray  # (T, 14, 3) metres, camera axes: training.metrics.POINTS
     cost_ms: np.ndarray  # (T,) perception, tracker and estimator
     body: BodyTrack | None  # None: landmarks have none
+    estimates: tuple[Estimate, ...] = ()  # that the body's arrays were made of
 
 
 class SmoothedMediaPipe(MediaPipePose):
@@ -174,6 +175,7 @@ class ModelWatcher:
             np.stack([estimate.joints[POINT_JOINTS] for estimate in estimates]),
             np.array(self._cost_ms),
             self._body_track(estimates),
+            tuple(estimates),
         )
 
     def _body_track(self, estimates: list[Estimate]) -> BodyTrack:

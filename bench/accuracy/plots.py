@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.accuracy.display_report import draw_display
 from bench.accuracy.dynamics import METHODS, ORACLE
 from bench.accuracy.evaluate import TakeResult
 from bench.accuracy.rows import LOOK_AHEAD, RAW, SINGLE, STREAM
@@ -29,7 +30,7 @@ def check_plots() -> None:
 
 
 def draw_all(folder: Path, results: list[TakeResult], summary: dict[str, Any]) -> list[Path]:
-    """error_over_time, error_histogram, error_per_joint and, where it was run, dynamics; returns the files."""
+    """error_over_time, error_histogram, error_per_joint; dynamics and display where they were run → the files."""
     from matplotlib.figure import Figure
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,6 +47,11 @@ def draw_all(folder: Path, results: list[TakeResult], summary: dict[str, Any]) -
         _dynamics(figure, summary["dynamics"][STREAM])
         files.append(folder / "dynamics.png")
         figure.savefig(files[-1], dpi=120)
+    if summary.get("display"):
+        figure = Figure(figsize=(15, 4), layout="constrained")
+        draw_display(figure, summary["display"])
+        files.append(folder / "display.png")
+        figure.savefig(files[-1], dpi=80)
     return files
 
 

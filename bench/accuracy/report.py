@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from bench.accuracy import rates
+from bench.accuracy.display_report import print_display, print_smoothing
 from bench.accuracy.dynamics import METHODS, ORACLE
 from bench.accuracy.main_table import AGAINST, METRICS, PAIRED
 from bench.accuracy.rows import ONE_EURO, ONE_EURO_BETA, ONE_EURO_MIN_CUTOFF_HZ, RAW, STREAM
@@ -22,6 +23,12 @@ def report(summary: dict[str, Any]) -> None:
         _rotations(summary["rotations"])
     if summary.get("dynamics"):
         _dynamics(summary["dynamics"])
+    if summary.get("display") or summary.get("smoothing"):
+        print("\n{counted} of {frames} frames tracked, {takes} of {takes_drawn} takes".format(**summary))
+    if summary.get("display"):
+        print_display(summary["display"])
+    if summary.get("smoothing"):
+        print_smoothing(summary["smoothing"])
     if summary.get("rates"):
         _rates(summary["rates"])
     for clip in summary.get("videos", ()):

@@ -6,11 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from bench.accuracy import display
 from bench.accuracy.dynamics import CONSTANT, HOLD, OURS
 from bench.accuracy.rates import NOMINAL
 from bench.accuracy.rows import LOOK_AHEAD, RAW, SINGLE, STREAM
 
 AT_167 = "+167"
+HELD_TO_MS = ("66", "100", "166")  # latencies at which leading is held to something
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ def targets(summary: dict[str, Any]) -> list[Target]:
         ("main", _main),
         ("rotations", _rotations),
         ("dynamics", _dynamics),
+        ("display", _display),
         ("rates", _rates),
         ("videos", _videos),
     ):
@@ -116,6 +119,39 @@ def _dynamics(section: dict[str, Any]) -> list[Target]:
             found.append(
                 Target(f"{horizon} ms, position / {HOLD}", groups["all"][OURS]["position_ratio"], 1.0)
             )
+    return found
+
+
+def _display(section: dict[str, Any]) -> list[Target]:
+    """At the latencies of HELD_TO_MS, or at all of them."""
+    found = []
+    for latency in HELD_TO_MS:
+        rows = section[latency]["methods"]
+        ours, held, constant = (rows[method] for method in (display.OURS, display.NO_LEAD, display.CONSTANT))
+        found += [
+            Target(f"{latency} ms, error that delay adds / no lead", _ratio(ours["own"], held["own"]), 0.80),
+            Target(
+                f"{latency} ms, the same, fastest third", _ratio(ours["own_fast"], held["own_fast"]), 0.70
+            ),
+            Target(
+                f"{latency} ms, error that delay adds / constant velocity",
+                _ratio(ours["own"], constant["own"]),
+                1.0,
+            ),
+            Target(f"{latency} ms, jitter / no lead", _ratio(ours["jitter"], held["jitter"]), 1.2),
+        ]
+    # Without delay nothing is led.
+    every = [group["methods"][display.OURS] for latency, group in section.items() if float(latency) > 0]
+    found.append(
+        Target("error at display time / no lead, worst latency", max(r["truth_ratio"] for r in every), 1.0)
+    )
+    found.append(
+        Target(
+            "movement of who keeps still / no lead, worst",
+            max(round(r["still_ratio"], 3) for r in every),
+            1.0,
+        )
+    )
     return found
 
 

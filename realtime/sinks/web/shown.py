@@ -12,17 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from realtime.body.kinematics import forward_kinematics, skin
-from realtime.body.rotations import matrix_to_rotation_6d, rotation_6d_to_matrix
 from realtime.body.smpl import Body
 from realtime.coordinates import R_WORLD_CAM, pose_to_world
 from realtime.floor import Floor
 from realtime.messages import PoseMessage
+from realtime.smoothing import GAP_NS, RotationFilter
 from realtime.translation import OneEuro
 from realtime.viewer.orbit import OrbitCamera
 
 ROTATION_BETA = 0.4  # Hz per 1/s of an element of a rotation matrix: fast movements pass the smoothing
 TRANS_BETA = 4.0  # Hz per m/s
-GAP_NS = 500_000_000  # after such a pause, what was before says nothing of what comes
 MAX_EXTENT_M = 1000.0  # a valid message may still hold absurd numbers: they are not drawn
 
 
@@ -104,9 +103,7 @@ class Shown:
         if self._filtered_ms != self.settings.smoothing_ms:
             self._filtered_ms = self.settings.smoothing_ms
             self._rotations, self._trans = _filters(self._filtered_ms)
-        # Two columns of each matrix: continuous over every turn, which angles and quaternions are not.
-        columns = self._rotations.filter(t_ns, matrix_to_rotation_6d(rotations).reshape(-1))
-        return rotation_6d_to_matrix(columns.reshape(24, 6)), self._trans.filter(t_ns, trans)
+        return self._rotations.filter(t_ns, rotations), self._trans.filter(t_ns, trans)
 
 
 def led(message: PoseMessage, lead_ms: float | None) -> tuple[np.ndarray, np.ndarray]:
@@ -115,7 +112,7 @@ def led(message: PoseMessage, lead_ms: float | None) -> tuple[np.ndarray, np.nda
     return world.rotations, world.trans
 
 
-def _filters(smoothing_ms: float) -> tuple[OneEuro, OneEuro]:
+def _filters(smoothing_ms: float) -> tuple[RotationFilter, OneEuro]:
     """Of the rotations and of the pelvis, for a time constant in ms (0: they are not used)."""
     cutoff_hz = 1000.0 / (2.0 * math.pi * max(smoothing_ms, 1.0))
-    return OneEuro(cutoff_hz, ROTATION_BETA), OneEuro(cutoff_hz, TRANS_BETA)
+    return RotationFilter(cutoff_hz, ROTATION_BETA), OneEuro(cutoff_hz, TRANS_BETA)
