@@ -152,6 +152,7 @@ def camera_latency(filmed: Filmed, config: Config, display_ms: float) -> CameraL
         fourcc="" if "://" in config.source else config.camera.fourcc,
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         method=f"clock on the screen, from draw call to arrival, {screen}",
+        with_screen=not display_ms,
     )
 
 

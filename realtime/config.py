@@ -75,8 +75,9 @@ class RefineConfig:
 class LeadConfig:
     # auto: by as much as the pose will be old when it is seen (off with --every-frame) | off | milliseconds; --lead
     mode: str = "auto"
-    # What a receiver adds until its picture is seen: an assumption, one and a half periods of a screen at 60 Hz
-    display_ms: float = 25.0
+    # What a receiver adds until its picture is seen. Unset: 25 (an assumption, one and a half periods of a screen at
+    # 60 Hz), or 0 where the camera was measured with the screen's delay in it (python -m calib.latency)
+    display_ms: float | None = None
 
 
 @dataclass

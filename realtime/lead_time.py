@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from realtime.camera.latency import stored_latency_ms
+from realtime.camera.latency import stored_latency
 from realtime.config import MAX_LEAD_MS, Config
 from realtime.errors import ConfigError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 RECENT_FRAMES = 300  # the median of the way through the program is over so many: 10 s at 30 fps
 LOOK_S = 0.5  # and is taken this often
 DRIVER = "its driver's stamps"
+DISPLAY_MS = 25.0  # of a receiver that nobody has measured: one and a half periods of a screen at 60 Hz
 SLEW = 0.01  # the lead changes by this share of the time that passes
 
 
@@ -39,12 +40,19 @@ def asked_ms(mode: str) -> float | None:
     return ms
 
 
-def camera_latency(config: Config, camera: str) -> tuple[float, str]:
-    """(from light to the picture's arrival here in ms, how that is known) of the source named `camera`."""
+def camera_latency(config: Config, camera: str) -> tuple[float, str, float]:
+    """(from light to the picture's arrival here in ms, how that is known, what a display adds to it in ms) of the
+    source named `camera`. A measurement that has a screen in it already is not given another.
+    """
+    display_ms = DISPLAY_MS if config.lead.display_ms is None else config.lead.display_ms
     if config.camera.latency_ms is not None:
-        return config.camera.latency_ms, "camera.latency_ms"
-    stored_ms = stored_latency_ms(camera)
-    return (0.0, "not measured") if stored_ms is None else (stored_ms, "python -m calib.latency")
+        return config.camera.latency_ms, "camera.latency_ms", display_ms
+    stored = stored_latency(camera)
+    if stored is None:
+        return 0.0, "not measured", display_ms
+    if stored.with_screen and config.lead.display_ms is None:
+        return stored.latency_ms, "python -m calib.latency, with the screen", 0.0
+    return stored.latency_ms, "python -m calib.latency", display_ms
 
 
 class LeadTime:
@@ -58,8 +66,7 @@ class LeadTime:
         self._asked_ms = asked_ms(config.lead.mode)
         self._furthest_ms = furthest_ms
         self._every_frame = config.every_frame
-        self._camera_ms, self._camera_known = camera_latency(config, camera)
-        self._display_ms = config.lead.display_ms
+        self._camera_ms, self._camera_known, self._display_ms = camera_latency(config, camera)
         self._way, self._stamped = tally.stages["arrival_to_publish"], tally.stages["camera"]
         self._way_ms = 0.0
         self._looked_ns: int | None = None

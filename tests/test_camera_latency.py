@@ -17,7 +17,7 @@ from realtime.camera.latency import (
 from realtime.errors import ConfigError
 
 MEASURED = CameraLatency(
-    61.5, 2.5, 640, 480, 30.0, "MJPG", "2026-01-02T03:04:05+00:00", "clock on the screen"
+    61.5, 2.5, 640, 480, 30.0, "MJPG", "2026-01-02T03:04:05+00:00", "clock on the screen", True
 )
 
 

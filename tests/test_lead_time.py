@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import realtime.lead_time as lead_time_module
+from realtime.camera.latency import CameraLatency
 from realtime.config import Config, LeadConfig
 from realtime.errors import ConfigError
-from realtime.lead_time import LOOK_S, SLEW, LeadTime, asked_ms
+from realtime.lead_time import DISPLAY_MS, LOOK_S, SLEW, LeadTime, asked_ms
 from realtime.summary import Tally
 
 FRAME_NS = 33_000_000
@@ -66,10 +69,16 @@ def test_a_camera_that_was_measured_or_stamps_its_pictures(monkeypatch: pytest.M
     one = LeadTime(config, "camera 0", tally, FURTHEST_MS)
     assert one.next_ms(FRAME_NS, led=False) == pytest.approx(12.0 + 20.0 + 25.0)
     assert one.describe()["camera"] == "its driver's stamps"
-    monkeypatch.setattr(lead_time_module, "stored_latency_ms", {"camera 0": 70.0}.get)
+    without = CameraLatency(70.0, 2.0, 640, 480, 30.0, "MJPG", "", "", with_screen=False)
+    measured = {"camera 0": without, "camera 1": replace(without, with_screen=True)}
+    monkeypatch.setattr(lead_time_module, "stored_latency", measured.get)
     one = LeadTime(config, "camera 0", tally, FURTHEST_MS)
     assert one.next_ms(FRAME_NS, led=False) == pytest.approx(70.0 + 20.0 + 25.0)
     assert one.describe()["camera"] == "python -m calib.latency"
+    config.lead.display_ms = None
+    for camera, display_ms in (("camera 0", DISPLAY_MS), ("camera 1", 0.0)):  # the screen is counted once
+        one = LeadTime(config, camera, tally, FURTHEST_MS)
+        assert one.next_ms(FRAME_NS, led=False) == pytest.approx(70.0 + 20.0 + display_ms)
 
 
 def test_it_goes_no_further_than_is_foretold() -> None:

@@ -13,6 +13,7 @@ import realtime.pipeline as pipeline
 from realtime.config import Config
 from realtime.errors import ConfigError
 from realtime.lead import Leader, Led, pose_at
+from realtime.lead_time import DISPLAY_MS
 from realtime.messages import PoseMessage, decode
 from realtime.observation import Estimate
 from realtime.summary import Summary
@@ -143,7 +144,7 @@ def test_without_a_lead_nothing_is_added(run: Run) -> None:
 def test_by_itself_it_is_as_old_as_it_will_be(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     summary, sent, _ = run("auto")
     lead = summary.lead
-    assert lead["display_ms"] == Config().lead.display_ms and lead["camera_ms"] == 0
+    assert lead["display_ms"] == DISPLAY_MS and lead["camera_ms"] == 0
     in_use = [message.lead.ms for message in sent if message.lead is not None]
     assert in_use[-1] == pytest.approx(lead["ms"], abs=0.01)
     assert lead["ms"] >= lead["display_ms"]

@@ -36,6 +36,7 @@ class CameraLatency:
     fourcc: str  # … and the format asked for; empty for a network camera
     date: str  # ISO 8601, UTC
     method: str  # in words: what is in the number and what is not
+    with_screen: bool  # the clock's screen is in latency_ms: it was not known, and not taken off
 
 
 def latency_file() -> Path:
@@ -121,6 +122,8 @@ def _checked(entry: Any) -> CameraLatency:
         value = getattr(latency, name)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
             raise ValueError(f"{name} is {value!r}; expected 0 to {most:g}")
+    if not isinstance(latency.with_screen, bool):
+        raise ValueError(f"with_screen is {latency.with_screen!r}; expected true or false")
     return latency
 
 
