@@ -190,9 +190,15 @@ def test_one_run_prints_and_writes_everything(tmp_path, capsys):
     assert dynamics.ORACLE in written["dynamics"][STREAM]["+167"]["all"]
     counted = [take["counted"] for take in written["takes_detail"]]
     assert {column["frames"] for column in ceiling.values()} == {sum(-(-n // 24) for n in counted if n)}
-    assert len(written["targets"]) == len(targets(summary_of(1.0)))
+    of_display = targets({"display": written["display"]})
+    assert (
+        len(written["targets"]) == len(targets(summary_of(1.0))) + len(of_display) and len(of_display) == 14
+    )
+    assert (
+        "display time" in printed and "smoothing after the model" in printed and "off" in written["smoothing"]
+    )
     assert sorted(file.name for file in (tmp_path / "plots").iterdir()) == [
-        "dynamics.png", "error_histogram.png", "error_over_time.png", "error_per_joint.png"]  # fmt: skip
+        "display.png", "dynamics.png", "error_histogram.png", "error_over_time.png", "error_per_joint.png"]  # fmt: skip
 
 
 def test_what_cannot_be_measured_is_said(tmp_path, capsys):
