@@ -186,8 +186,8 @@ def loop_lines(looped: Looped) -> list[str]:
     if received.ages_ms:
         inside_ms = statistics.median(received.ages_ms)
         lines.append(
-            f"  in it, by stamps: picture's arrival to pose received {inside_ms:.1f} ms; "
-            f"camera and screen have the other {delay.median_ms - inside_ms:.1f} ms"
+            f"  in it, by stamps: picture taken (by its driver, else: arrived) to pose received {inside_ms:.1f} ms; "
+            f"the rest of camera and screen {delay.median_ms - inside_ms:.1f} ms"
         )
     if frame_ms := received.frame_ms():
         lines.append(

@@ -32,7 +32,9 @@ FIRST_ECHOES = 3  # seen before the measurement counts as begun
 class Received:
     """The poses of one measurement."""
 
-    ages_ms: list[float] = field(default_factory=list)  # from arrival of the picture to receipt of its pose
+    ages_ms: list[float] = field(
+        default_factory=list
+    )  # from the picture's stamp (its driver's, else arrival) to receipt of its pose
     states: Counter[str] = field(default_factory=Counter)
     captured_ns: list[int] = field(default_factory=list)
 
