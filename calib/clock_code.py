@@ -20,8 +20,6 @@ COUNTS = 1 << DATA_BITS  # counts go round: after COUNTS - 1 comes 0, which is i
 MIN_AGREEMENT = 10.5
 # … and a word other than the neighbours has at most 8, so that 4 are between:
 MIN_MARGIN = 2.5
-# A neighbour is as near only in the very middle of a change, or where what tells the two apart is hidden:
-MIN_NEIGHBOUR_MARGIN = 1.0
 
 
 def _code_words() -> np.ndarray:
@@ -47,12 +45,7 @@ def read_word(boxes: np.ndarray) -> int | None:
     agreement = CODE_WORDS @ np.clip(boxes, -1.0, 1.0)
     best = int(agreement.argmax())
     highest = float(agreement[best])
-    neighbours = [best - 1, (best + 1) % COUNTS]
-    neighbour = float(agreement[neighbours].max())
-    agreement[[best, *neighbours]] = -np.inf
-    sure = (
-        highest >= MIN_AGREEMENT
-        and highest - neighbour >= MIN_NEIGHBOUR_MARGIN
-        and highest - float(agreement.max()) >= MIN_MARGIN
-    )
+    # In the middle of a change a neighbour is as near, and as right.
+    agreement[[best - 1, best, (best + 1) % COUNTS]] = -np.inf
+    sure = highest >= MIN_AGREEMENT and highest - float(agreement.max()) >= MIN_MARGIN
     return best if sure else None

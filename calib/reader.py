@@ -23,7 +23,7 @@ from calib.pattern import (
 Trouble = Literal["", "not found", "too small", "too faint", "unreadable"]
 
 LARGEST_PX = 960  # wider pictures are made smaller first: the boxes are large enough
-SMALLEST_CELL_PX = 3.5
+SMALLEST_CELL_PX = 4.0
 FAINTEST = 18.0  # grey levels between the frame and the white around it
 RING_SHARE = 0.75  # of the frame's and the margin's cells that must be black and white: the rest may be glare
 MIN_MARKS = 2.0  # of 4
