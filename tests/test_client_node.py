@@ -135,8 +135,8 @@ def test_who_is_refused_is_told(how: str, tmp_path: Path) -> None:
             assert until(over, 200), (tmp_path / "said").read_text()
             if how == "unknown key":  # libzmq would not try again
                 assert process.wait(60) == 2
-            else:
-                assert process.poll() is None
+            else:  # how a handshake fails is a race between what the two sides send; after some it tries again
+                assert process.poll() in (None, 2)
         finally:
             process.kill()
             process.wait()

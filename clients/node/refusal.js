@@ -15,9 +15,10 @@ export async function watchForRefusal(socket, hasKeys, tell) {
     if (type === "handshake:error:auth" && hasKeys) {
       return tell("the stream refuses this key; on its machine, python -m realtime.keys list shows who may receive", true);
     }
-    if (failures >= ENOUGH) {
+    const final = type === "handshake:error:protocol";
+    if (final || failures >= ENOUGH) {
       const why = hasKeys ? "the stream takes no keys, or others than this one" : "the stream wants a key (--keys FILE)";
-      return tell(`refused: ${why}, or is none of hmmr-live`, false);
+      return tell(`refused: ${why}, or is none of hmmr-live`, final);
     }
   }
   return undefined;

@@ -20,6 +20,7 @@ class Refusal:
         self._has_keys = has_keys
         self._unknown = False  # the stream knows its own keys, and not ours
         self._failures = 0  # since the last success
+        self._for_good = False  # after an error of the protocol libzmq does not try again
         names = ("SUCCEEDED", "FAILED_AUTH", "FAILED_PROTOCOL", "FAILED_NO_DETAIL")
         self._events = {getattr(zmq, f"EVENT_HANDSHAKE_{name}"): name for name in names}
         socket.monitor(ENDPOINT, sum(self._events))
@@ -37,9 +38,10 @@ class Refusal:
             name = self._events.get(struct.unpack_from("=H", parts[0])[0])
             self._unknown = name == "FAILED_AUTH"
             self._failures = 0 if name == "SUCCEEDED" else self._failures + 1
+            self._for_good |= name == "FAILED_PROTOCOL"
         if self._unknown and self._has_keys:
             return "the stream refuses this key: does it know it (python -m realtime.keys list)?"
-        if self._failures < ENOUGH:
+        if self._failures < ENOUGH and not self._for_good:
             return ""
         if self._has_keys:
             return "refused: the stream takes no keys, or others than this one"
