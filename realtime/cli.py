@@ -185,7 +185,7 @@ def build_parser() -> argparse.ArgumentParser:
         default="",
         metavar="PATH",
         help="write when each frame passed each stage: .json (Chrome trace, opens in Perfetto) or .csv; the last "
-        "100,000 frames, at the end of the run",
+        "20,000 frames (of .csv 100,000), at the end of the run",
     )
     add(
         "--set",
@@ -261,6 +261,8 @@ def parse(argv: Sequence[str]) -> Config:
         check_writable_folder("--summary", Path(config.summary))
     if config.trace:
         check_trace_path(Path(config.trace))
+        if config.summary and Path(config.trace).resolve() == Path(config.summary).resolve():
+            raise ConfigError(f"--trace {config.trace}: --summary goes there, too; give one of them another name")
     return config
 
 

@@ -76,7 +76,8 @@ class LeadConfig:
     # auto: by as much as the pose will be old when it is seen (off with --every-frame) | off | milliseconds; --lead
     mode: str = "auto"
     # What a receiver adds until its picture is seen. Unset: 25 (an assumption, one and a half periods of a screen at
-    # 60 Hz), or 0 where the camera was measured with the screen's delay in it (python -m calib.latency)
+    # 60 Hz), or 0 where the camera was measured with the screen's delay in it (python -m calib.latency): then only what
+    # comes on top of that screen belongs here
     display_ms: float | None = None
 
 

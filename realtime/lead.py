@@ -53,14 +53,21 @@ class Leader:
         self._confidence = 0.0
         self._moves = np.zeros((JOINTS + 1, 3), np.float32)  # what was led last
 
+    @property
+    def confidence(self) -> float:
+        """Of the last frame: above 0 where something was led."""
+        return self._confidence
+
     def lead(self, t_ns: int, estimate: Estimate, lead_ms: float) -> Led:
         """Call it once for every frame, in order. t_ns: when the frame was taken; lead_ms ≥ 0."""
         since_s = (t_ns - self._t_ns) / 1e9
         same = estimate.person == self._person and 0.0 < since_s <= GAP_S
         self._person, self._t_ns = estimate.person, t_ns
         if estimate.state not in ("tracking", "warming"):
-            self._history.reset()
-            return self._fall_back(estimate, lead_ms, since_s if same else GAP_S)
+            led = self._fall_back(estimate, lead_ms, since_s if same else GAP_S)
+            if not self._found:  # a frame or two in which he was missed: his motion goes on
+                self._history.reset()
+            return led
         if not same:
             self._history.reset()
             self._found = 0.0
@@ -68,7 +75,9 @@ class Leader:
         if self._history:
             self._found = min(1.0, self._found + since_s / EASE_S)
         self._history.push(t_ns, rotations, estimate.trans, estimate.joints)
-        self._confidence = self._found * _dared(self._history.speed_m_s) if estimate.ahead else 0.0
+        wanted = self._found * _dared(self._history.speed_m_s) if estimate.ahead else 0.0
+        most = since_s / FALL_S if same else 1.0
+        self._confidence += min(most, max(-most, wanted - self._confidence))  # no faster: a jump would be jitter
         self._moves = self._foretold(estimate, rotations, lead_ms) * np.float32(self._confidence)
         return self._led(estimate, rotations, lead_ms)
 

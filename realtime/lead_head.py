@@ -55,11 +55,13 @@ class History:
 
     @property
     def speed_m_s(self) -> float:
-        """How fast the joints move about the pelvis, in the mean, over the last SPEED_MS; 0 with the first pose."""
+        """How fast the joints move about the pelvis, in the mean, over the last SPEED_MS, or since the frame before;
+        0 with the first pose."""
+        if len(self._stamps) < 2:
+            return 0.0
         now_ns = self._stamps[-1]
         since = bisect_left(self._stamps, now_ns - round(SPEED_MS * 1.1e6))
-        if self._stamps[since] == now_ns:
-            return 0.0
+        since = min(since, len(self._stamps) - 2)  # the frame before, where frames are further apart than that
         way = np.linalg.norm(self._joints[-1] - self._joints[since], axis=-1).mean()
         return float(way) / ((now_ns - self._stamps[since]) / 1e9)
 

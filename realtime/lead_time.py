@@ -42,7 +42,7 @@ def asked_ms(mode: str) -> float | None:
 
 def camera_latency(config: Config, camera: str) -> tuple[float, str, float]:
     """(from light to the picture's arrival here in ms, how that is known, what a display adds to it in ms) of the
-    source named `camera`. A measurement that has a screen in it already is not given another.
+    source named `camera`. A measurement that has a screen in it already is given only what the user says comes on top.
     """
     display_ms = DISPLAY_MS if config.lead.display_ms is None else config.lead.display_ms
     if config.camera.latency_ms is not None:
@@ -50,8 +50,8 @@ def camera_latency(config: Config, camera: str) -> tuple[float, str, float]:
     stored = stored_latency(camera)
     if stored is None:
         return 0.0, "not measured", display_ms
-    if stored.with_screen and config.lead.display_ms is None:
-        return stored.latency_ms, "python -m calib.latency, with the screen", 0.0
+    if stored.with_screen:
+        return stored.latency_ms, "python -m calib.latency, with the screen", config.lead.display_ms or 0.0
     return stored.latency_ms, "python -m calib.latency", display_ms
 
 
@@ -97,7 +97,7 @@ class LeadTime:
         if self._asked_ms is not None:
             return self._asked_ms
         passed_ns, self._t_ns = t_ns - self._t_ns, t_ns
-        if self._looked_ns is None or not 0 <= t_ns - self._looked_ns < LOOK_S * 1e9:
+        if not led or self._looked_ns is None or not 0 <= t_ns - self._looked_ns < LOOK_S * 1e9:
             self._looked_ns = t_ns
             self._look()
         target_ms = min(self._furthest_ms, self._camera_ms + self._way_ms + self._display_ms)

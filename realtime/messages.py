@@ -169,9 +169,9 @@ def _plain(fields: dict[str, Any], *keys: str) -> dict[str, Any]:
 
 
 def _lead(fields: dict[str, Any]) -> Led | None:
-    if "lead" not in fields:
+    entry = fields.get("lead")
+    if entry is None:
         return None
-    entry = fields["lead"]
     if not isinstance(entry, dict):
         raise MessageError(f"lead: expected a map, found {type(entry).__name__}")
     return Led(

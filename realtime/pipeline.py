@@ -227,7 +227,7 @@ class Stream:
     def _led(self, frame: Frame, estimate: Estimate) -> Led | None:
         """Beside the estimate, the pose to show; None where none is led, or nobody is tracked."""
         is_tracking = estimate.state == "tracking"
-        lead_ms = self.lead_time.next_ms(frame.t_capture_ns, is_tracking)
+        lead_ms = self.lead_time.next_ms(frame.t_capture_ns, is_tracking or self.leader.confidence > 0)
         if lead_ms is None:
             return None
         led = self.leader.lead(frame.t_capture_ns, estimate, lead_ms)

@@ -27,6 +27,7 @@ from realtime.summary import Stamps
 log = logging.getLogger(__name__)
 
 LATEST = 100_000  # frames kept: the last 55 minutes at 30 fps, 10 MB
+JSON_FRAMES = 20_000  # of these into .json, which takes seconds and a hundred megabytes while it is made: 11 minutes
 COLUMNS = ("frame", "state", "dropped", "dropped_ns", *Stamps._fields)
 _STATES: tuple[State, ...] = get_args(State)
 _NONE = np.iinfo(np.int64).min
@@ -76,6 +77,8 @@ class Trace:
         if self._path.suffix == ".csv":
             text = to_csv(rows, drops)
         else:
+            rows = rows[-JSON_FRAMES:]
+            drops = [drop for drop in drops if not rows or drop.t_ns >= rows[0].stamps.arrival_ns]
             text = json.dumps(chrome_trace(rows, drops), separators=(",", ":"), allow_nan=False)
         self._path.write_text(text + "\n", encoding="utf-8")
 

@@ -108,8 +108,7 @@ class LiveStream:
         return detail + self._camera_trouble()
 
     def lead(self, lead_ms: float | None) -> str:
-        """By how much the pose shown is led, of a stream that leads or where we do; what is left of its age is the
-        latency less this."""
+        """By how much the pose shown is led, of a stream that leads or where we do."""
         if lead_ms is not None:
             return f"lead {lead_ms:.0f} ms" if lead_ms else "lead off"
         led = None if self.pose is None or self.state == "waiting" else self.pose.lead
