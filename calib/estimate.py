@@ -30,7 +30,7 @@ COARSE_MS, FINE_MS = 0.5, 0.05
 RESAMPLES = 400
 BLOCK_S = 0.5  # neighbours in time share their phase: they are drawn again together
 # Student's t for 95 % of both sides, by the number of values less one; beyond, near enough to the last.
-STUDENT_T = (np.nan, 12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.1)
+STUDENT_T = (np.nan, 12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
 
 
 class MeasurementError(HmmrLiveError):
@@ -91,16 +91,17 @@ def combine(parts: Sequence[Delay]) -> Delay:
     from_all_ms = t * float(medians_ms.std(ddof=1)) / np.sqrt(len(parts))
     return Delay(
         median_ms=float(medians_ms.mean()),
-        uncertainty_ms=_acceptable(max(from_each_ms, from_all_ms)),
+        uncertainty_ms=_acceptable(max(from_each_ms, from_all_ms), f"{len(parts)} openings of the camera"),
         spread_ms=float(np.mean([part.spread_ms for part in parts])),
         observations=sum(part.observations for part in parts),
         strays=sum(part.strays for part in parts),
     )
 
 
-def _acceptable(uncertainty_ms: float) -> float:
+def _acceptable(uncertainty_ms: float, what: str = "the readings") -> float:
     if uncertainty_ms > MAX_UNCERTAINTY_MS:
-        raise MeasurementError(f"the readings do not agree (±{uncertainty_ms:.0f} ms)")
+        more = "; give more of them (--openings)" if "openings" in what else ""
+        raise MeasurementError(f"{what} do not agree (±{uncertainty_ms:.0f} ms){more}")
     return uncertainty_ms
 
 

@@ -262,7 +262,9 @@ def parse(argv: Sequence[str]) -> Config:
     if config.trace:
         check_trace_path(Path(config.trace))
         if config.summary and Path(config.trace).resolve() == Path(config.summary).resolve():
-            raise ConfigError(f"--trace {config.trace}: --summary goes there, too; give one of them another name")
+            raise ConfigError(
+                f"--trace {config.trace}: --summary goes there, too; give one of them another name"
+            )
     return config
 
 

@@ -77,7 +77,9 @@ class Leader:
         self._history.push(t_ns, rotations, estimate.trans, estimate.joints)
         wanted = self._found * _dared(self._history.speed_m_s) if estimate.ahead else 0.0
         most = since_s / FALL_S if same else 1.0
-        self._confidence += min(most, max(-most, wanted - self._confidence))  # no faster: a jump would be jitter
+        self._confidence += min(
+            most, max(-most, wanted - self._confidence)
+        )  # no faster: a jump would be jitter
         self._moves = self._foretold(estimate, rotations, lead_ms) * np.float32(self._confidence)
         return self._led(estimate, rotations, lead_ms)
 

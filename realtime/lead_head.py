@@ -61,7 +61,9 @@ class History:
             return 0.0
         now_ns = self._stamps[-1]
         since = bisect_left(self._stamps, now_ns - round(SPEED_MS * 1.1e6))
-        since = min(since, len(self._stamps) - 2)  # the frame before, where frames are further apart than that
+        since = min(
+            since, len(self._stamps) - 2
+        )  # the frame before, where frames are further apart than that
         way = np.linalg.norm(self._joints[-1] - self._joints[since], axis=-1).mean()
         return float(way) / ((now_ns - self._stamps[since]) / 1e9)
 

@@ -28,7 +28,7 @@ import numpy as np
 
 from realtime.errors import ConfigError, HmmrLiveError
 from realtime.files import KINDS, kind_of
-from realtime.files.whole import unfinished_beside
+from realtime.files.whole import is_being_written, unfinished_beside
 from realtime.observation import Estimate, Frame
 from realtime.record_file import (
     CRC_BYTES,
@@ -209,6 +209,10 @@ def recover(part: Path) -> tuple[Path, int, int]:
         if 0 <= time.time() - part.stat().st_mtime < 3 * FLUSH_S:
             raise RecordError(f"{part}: is being written, or was a moment ago; end that run, or wait 3 s")
         target = part.with_suffix("") if part.suffix == ".part" else part.with_name(part.name + ".npz")
+        if any(map(is_being_written, unfinished_beside(target))):
+            raise RecordError(
+                f"{part}: {target.name} is being made of it, or was a moment ago; wait half a minute"
+            )
         if kind_of(target) == ".mcap":  # the package is wanted for that alone
             from realtime.files.mcap_file import (
                 recover_bus,

@@ -27,7 +27,9 @@ from realtime.summary import Stamps
 log = logging.getLogger(__name__)
 
 LATEST = 100_000  # frames kept: the last 55 minutes at 30 fps, 10 MB
-JSON_FRAMES = 20_000  # of these into .json, which takes seconds and a hundred megabytes while it is made: 11 minutes
+JSON_FRAMES = (
+    20_000  # of these into .json, which takes seconds and a hundred megabytes while it is made: 11 minutes
+)
 COLUMNS = ("frame", "state", "dropped", "dropped_ns", *Stamps._fields)
 _STATES: tuple[State, ...] = get_args(State)
 _NONE = np.iinfo(np.int64).min

@@ -166,3 +166,32 @@ def test_a_head_that_is_none_leaves_the_network_alone(tmp_path, monkeypatch, cap
     shipped_head.cache_clear()
     assert shipped_head() is None
     shipped_head.cache_clear()
+
+
+@pytest.mark.parametrize("fps", [8, 10, 15, 60])
+def test_it_leads_at_every_frame_rate_also_an_uneven_one(fps: int) -> None:
+    leader, chance, t_s, confidences = Leader(Telling()), np.random.default_rng(0), 0.0, []
+    for _ in range(3 * fps):
+        t_s += 1 / fps + chance.uniform(-0.015, 0.015) * (fps <= 15)
+        led = leader.lead(round(t_s * 1e9), bending(moved_m=0.6 * t_s), 100.0)
+        confidences.append(led.confidence)
+    assert min(confidences[fps:]) == pytest.approx(1.0)
+
+
+def test_a_frame_in_which_he_is_missed_takes_away_a_part_and_no_more() -> None:
+    leader = Leader(Telling())
+    led_on(leader, 20)
+    held = leader.lead(20 * FRAME_NS, bending("held", moved_m=WALK_M * 19), 100.0)
+    after = led_on(leader, 10, start=21)
+    confidences = [held.confidence, *(led.confidence for led in after)]
+    assert 0.5 < confidences[0] < 1.0 and min(confidences) == confidences[0] and confidences[-1] == 1.0
+
+
+def test_confidence_never_jumps() -> None:
+    leader = Leader(Telling())
+    moving = [led.confidence for led in led_on(leader, 20)]
+    still = [
+        leader.lead((20 + i) * FRAME_NS, bending(moved_m=WALK_M * 19), 100.0).confidence for i in range(10)
+    ]
+    steps = np.abs(np.diff([*moving, *still]))
+    assert still[-1] == 0.0 and steps.max() <= FRAME_NS / 1e9 / FALL_S + 1e-6

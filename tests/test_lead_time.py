@@ -149,3 +149,12 @@ def test_more_than_is_foretold_is_refused() -> None:
     with pytest.raises(ConfigError, match="166.7 ms ahead") as raised:
         lead_time("180")
     assert "--set runtime.ahead_ms=166.7,180" in str(raised.value)
+
+
+def test_who_is_there_from_the_start_is_led_by_all_of_it_as_soon_as_he_is_tracked() -> None:
+    one, tally, _ = lead_time(way_ms=0.0)
+    one.next_ms(0, led=False)
+    take(tally, 36.0, frames=300)
+    for index in range(1, 14):  # warming, far less than LOOK_S
+        told = one.next_ms(index * FRAME_NS, led=False)
+    assert told == pytest.approx(36.0 + 25.0)

@@ -59,8 +59,11 @@ class ScriptedEstimator:
 class AllAtOnce:
     """A law of leading that is surer than any: steady turns, from the first frame."""
 
+    confidence = 0.0
+
     def lead(self, _t_ns: int, estimate: Estimate, lead_ms: float) -> Led:
         sure = estimate.state == "tracking"
+        self.confidence = float(sure)
         return Led(lead_ms, pose_at(estimate, lead_ms * sure), estimate.trans + np.float32(sure), float(sure))
 
 

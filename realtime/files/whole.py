@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -32,6 +33,14 @@ def write_whole(target: Path, write: Callable[[BinaryIO], None], number: bool = 
 def unfinished_beside(target: Path) -> list[Path]:
     """What writers of `target` that were killed, or are at it, have left of it."""
     return sorted(target.parent.glob(f".{glob.escape(target.name)}.*.tmp"))
+
+
+def is_being_written(file: Path, within_s: float = 30.0) -> bool:
+    """Whether somebody wrote to it a moment ago: making a long file takes minutes, with pauses between its parts."""
+    try:
+        return 0 <= time.time() - file.stat().st_mtime < within_s
+    except OSError:
+        return False
 
 
 def move_into_place(file: Path, target: Path, number: bool = False) -> Path:

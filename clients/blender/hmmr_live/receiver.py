@@ -64,6 +64,7 @@ class Receiver:
 
     def newest(self) -> Pose | None:
         """The newest pose that was not given before, or None; does not wait."""
+        str(self._refusal)  # takes in what the monitor told, which nobody may ever ask for
         pose = self._take(self._newest)
         if pose is None or (self.pose is not None and _key(pose) == _key(self.pose)):
             return None
