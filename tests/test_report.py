@@ -53,6 +53,7 @@ def slow_stream() -> SimpleNamespace:
             perception=SimpleNamespace(describe=lambda: {"mirror": "both"}),
         ),
         tally=tally,
+        lead_time=SimpleNamespace(describe=lambda: {"mode": "off"}),
         state="tracking",
         invalid=0,
         recorders=[],
