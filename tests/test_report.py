@@ -42,7 +42,7 @@ def test_only_what_lasts() -> None:
 
 
 def slow_stream() -> SimpleNamespace:
-    camera = SimpleNamespace(name="webcam 0", state="live", fps=59.9, captured=600, skipped=450)
+    camera = SimpleNamespace(name="webcam 0", state="live", fps=59.9, captured=600, skipped=450, drops={})
     tally = SimpleNamespace(
         recent_fps=lambda: 15.2, stages={"capture_to_publish": SimpleNamespace(recent_ms=lambda n: 60.0)}
     )
