@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Verdict:
-    """passed: None where the run is too short, or the machine too slow, to tell. note: one line on how it was found, or
+    """passed: None where the run is too short to tell. note: one line on how it was found, or
     what is wrong."""
 
     name: str

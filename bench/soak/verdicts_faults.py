@@ -43,10 +43,8 @@ def restarts(log: Log) -> Iterator[Verdict]:
 def _missing(log: Log) -> str:
     """Which sink did not run where nothing was done to any, or does not at the end; or ""."""
     statuses = [row["status"] for row in log.seconds if row["status"]]
-    # Older logs do not name them.
-    names = log.run.get("sinks") or sorted(
-        {name for one in statuses for name in one["children"]} - {"viewer"}
-    )
+    told = {name for one in statuses for name in one["children"]} - {"viewer"}
+    names = log.run.get("sinks") or sorted(told)  # older logs do not name them
     for name in names:
         if gone := [row["t"] for row in log.calm if name not in row["pids"]]:
             return f"{name} did not run in {len(gone)} undisturbed seconds, first in second {gone[0]}"
@@ -84,9 +82,8 @@ def after_stalls(log: Log) -> Iterator[Verdict]:
     )
     usual = [age for row in log.calm for age in row["ages_ms"]]
     usual_ms = float(np.percentile(usual, 99)) if usual else 0.0
-    limit_ms = max(
-        period_ms, usual_ms
-    )  # not even undisturbed do all arrive within a period on a slow machine
+    # On a slow machine poses are older than a period even where nothing was done.
+    limit_ms = max(period_ms, usual_ms)
     yield Verdict(
         "first pose after one: age on arrival, oldest, ms",
         f"{ages.max():.1f}",
