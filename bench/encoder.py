@@ -15,7 +15,6 @@ import argparse
 import itertools
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -25,12 +24,12 @@ from typing import Any
 
 import cv2
 import onnxruntime
-import psutil
 import torch
 
 from bench.encoder_lineup import ALONE, HEADS, ONNX, ONNX_INT8, Lineup
 from bench.encoder_models import default_model, random_model
 from bench.interleave import Variant, interleave, statistics
+from bench.live_run import machine
 from bench.table import print_table
 from engines.network.config import NetworkConfig
 from realtime.assets import asset
@@ -179,15 +178,15 @@ def main(argv: list[str] | None = None) -> int:
             report(found[-1], kinds)
     except HmmrLiveError as error:
         parser.exit(error.exit_code, f"{error}\n")
-    machine = {"cpus": os.cpu_count(), "load_1min": psutil.getloadavg()[0], "system": platform.platform()}
-    about = f"{machine['cpus']} cpus, load {machine['load_1min']:.1f}, {options.threads} thread(s)"
-    print(f"\n{about}, {machine['system']}, onnxruntime {onnxruntime.__version__}, torch {torch.__version__}")
+    where = machine()
+    about = f"{where['cpus']} cpus, load {where['load_1min']:.1f}, {options.threads} thread(s)"
+    print(f"\n{about}, {where['system']}, onnxruntime {onnxruntime.__version__}, torch {torch.__version__}")
     goals = targets(found, perception)
     if goals:
         print_table(("", "measured", "target"), goals)
     if options.json:
         everything = {
-            "machine": machine,
+            "machine": where,
             "perception": perception,
             "threads": options.threads,
             "widths": found,

@@ -20,9 +20,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +32,15 @@ from bench.clip_at_rate import write_at_rate
 from bench.latency_frames import Frames, write_frames, write_ticks
 from bench.latency_kinds import MOST_SUBSCRIBERS, Kind, kinds, run_kind
 from bench.latency_plot import draw
-from bench.latency_stall import measure_stalls
+from bench.latency_stall import Stall, measure_stalls
 from bench.latency_table import about, acceptance, header, merge, name_of, rows
 from bench.live_run import first_pose, machine
 from bench.table import print_table
 from engines import ENGINES
 from realtime.assets import asset
-from realtime.errors import LoadError
+from realtime.errors import ConfigError, HmmrLiveError, install_command
 from realtime.perception import PERCEPTIONS
+from realtime.record import check_writable_folder
 
 COPY_MARGIN_S = 2.0  # a copied clip outlasts the run
 LOADED_ROUNDS = 3
@@ -172,6 +175,22 @@ def _print(
         print(line)
 
 
+def _ticks(options: argparse.Namespace) -> Path:
+    path: Path = options.csv.with_suffix(".ticks.csv")
+    return path
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Raises ConfigError: better now than after the runs."""
+    for flag in ("json", "csv", "png", "trace"):
+        if path := getattr(options, flag):
+            check_writable_folder(f"--{flag}", path)
+    if options.csv:
+        check_writable_folder("--csv", _ticks(options))
+    if options.png and find_spec("matplotlib") is None:
+        raise ConfigError(f"--png: matplotlib is not installed; {install_command('train')}")
+
+
 def _write(options: argparse.Namespace, sessions: Sequence[dict[str, Any]], stalls: Sequence[Any]) -> None:
     """The files asked for. Raises RuntimeError without matplotlib, OSError."""
     named: list[tuple[str, list[Frames]]] = []
@@ -183,10 +202,7 @@ def _write(options: argparse.Namespace, sessions: Sequence[dict[str, Any]], stal
         report = {"machine": machine(), "sessions": sessions, "stalls": [vars(stall) for stall in stalls]}
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     if options.csv and named:
-        for path, write in (
-            (options.csv, write_frames),
-            (options.csv.with_suffix(".ticks.csv"), write_ticks),
-        ):
+        for path, write in ((options.csv, write_frames), (_ticks(options), write_ticks)):
             with path.open("w", encoding="utf-8", newline="") as file:
                 write(file, ((name, turn, one) for name, rounds in named for turn, one in enumerate(rounds)))
     if options.trace and named:
@@ -198,21 +214,38 @@ def _write(options: argparse.Namespace, sessions: Sequence[dict[str, Any]], stal
 
 def main(argv: Sequence[str] | None = None) -> int:
     options, flags = _parser().parse_known_args(argv)
-    sessions, stalls = [], []
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what we started is not left behind
+    failed = False
+    sessions: list[dict[str, Any]] = []
+    stalls: list[Stall] = []
     try:
-        with tempfile.TemporaryDirectory() as name:
-            for fps in options.fps:
-                if options.stall:
-                    stalls += measure_stalls(_clip(options.source), fps or 30.0, options.stall, flags)
-                else:
-                    sessions.append(_session(options, flags, fps, Path(name)))
-        for stall in stalls:
-            print(stall.line())
-        _write(options, sessions, stalls)
-    except (LoadError, RuntimeError, OSError) as error:
+        _check_outputs(options)
+        try:
+            _measure(options, flags, sessions, stalls)
+        except (HmmrLiveError, RuntimeError, OSError) as error:
+            print(error, file=sys.stderr)
+            failed = True
+        finally:  # one that fails, or Ctrl-C, takes nothing from those before it
+            if sessions or stalls:
+                _write(options, sessions, stalls)
+    except (HmmrLiveError, RuntimeError, OSError) as error:
         print(error, file=sys.stderr)
-        return 1
-    return 0
+        failed = True
+    return int(failed)
+
+
+def _measure(
+    options: argparse.Namespace, flags: Sequence[str], sessions: list[dict[str, Any]], stalls: list[Stall]
+) -> None:
+    """All that is asked for; what is measured is added to `sessions` and `stalls` as it comes."""
+    with tempfile.TemporaryDirectory() as name:
+        for fps in options.fps:
+            if not options.stall:
+                sessions.append(_session(options, flags, fps, Path(name)))
+                continue
+            for stall in measure_stalls(_clip(options.source), fps or 30.0, options.stall, flags):
+                stalls.append(stall)
+                print(stall.line())
 
 
 if __name__ == "__main__":

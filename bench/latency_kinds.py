@@ -23,6 +23,14 @@ from realtime.viewer.display import NoDisplayError, check_display
 MOST_SUBSCRIBERS = 16
 VIEWER_NICE = 5  # as the viewer gives itself, where there is a display
 END_S = 20.0
+HOG_LONGER_S = 60.0  # than the run, which takes its time to start
+# Kept short, whatever becomes of us: it ends with its parent, or after so many seconds.
+HOG = """
+import os, sys, time
+parent, until = os.getppid(), time.monotonic() + float(sys.argv[1])
+while time.monotonic() < until and os.getppid() == parent:
+    pass
+"""
 AGES = "pictures drawn; age of the pose"  # of the line in which the viewer tells (realtime/viewer/stream.py)
 
 
@@ -44,6 +52,7 @@ class _Beside:
 
     kind: Kind
     folder: Path
+    seconds: float  # of the run
     ticks: ReaderProcess = field(init=False)
     viewer_said: str = ""
 
@@ -54,7 +63,7 @@ class _Beside:
             if self.kind.subscribers > 1:
                 stack.enter_context(ReaderProcess("crowd", address, str(self.kind.subscribers - 1)))
             if self.kind.hog:
-                stack.enter_context(_running([sys.executable, "-c", "while True: pass"]))
+                stack.enter_context(_running(hog_command(self.seconds + HOG_LONGER_S)))
             if self.kind.viewer and not has_display():
                 stack.enter_context(self._unseen_viewer(address))
             yield
@@ -109,7 +118,7 @@ def run_kind(kind: Kind, source: str, seconds: float) -> tuple[dict, Frames]:
         flags = [*kind.flags, "--trace", str(trace)]
         if kind.recording:
             flags += ["--record", str(folder / "take.npz"), "--record", str(folder / "take.mcap")]
-        beside = _Beside(kind, folder)
+        beside = _Beside(kind, folder, seconds)
         result = measure(source, seconds, flags, beside)
         rows, drops = read_csv(trace)
     frames = Frames(rows, drops, dict(result.pop("received_at_ns")), beside.ticks.ticks())
@@ -118,6 +127,11 @@ def run_kind(kind: Kind, source: str, seconds: float) -> tuple[dict, Frames]:
     result["viewer"] = next((line for line in said if AGES in line), "")
     result.update(frames.statistics())
     return result, frames
+
+
+def hog_command(seconds: float) -> list[str]:
+    """What keeps a core busy for so long."""
+    return [sys.executable, "-c", HOG, str(seconds)]
 
 
 def has_display() -> bool:

@@ -23,7 +23,6 @@ from realtime.messages import ImageMessage, PoseMessage
 BEFORE_S, AFTER_S = 4.0, 3.0  # the stream runs for so long before the pause and after it
 START_S = 3.0  # more pictures than that, for a slow start
 PATIENT = ("--set", "camera.stale_ms=60000")
-PICTURES = ("--set", "bus.image_fps=1000", "--set", "bus.image_width=640")
 MS = 1e6
 
 
@@ -70,13 +69,21 @@ class _Listener(threading.Thread):
         self._subscriber.close()
 
 
-def measure_stalls(clip: Path, fps: float, stall_s: float, flags: Sequence[str]) -> list[Stall]:
-    """Each way to stand still, with and without patience. Raises RuntimeError as `measure`."""
+def picture_flags(pictures: Sequence[bytes]) -> list[str]:
+    """Every picture onto the bus as it came: the boxes of its number are counted in pixels, and a mask darkens them."""
+    width = cv2.imdecode(np.frombuffer(pictures[0], np.uint8), cv2.IMREAD_GRAYSCALE).shape[1]
+    settings = ("bus.image_fps=1000", f"bus.image_width={width}", "perception.mask=off")
+    return [part for setting in settings for part in ("--set", setting)]
+
+
+def measure_stalls(clip: Path, fps: float, stall_s: float, flags: Sequence[str]) -> Iterator[Stall]:
+    """Each way to stand still, with and without patience. Raises RuntimeError as `measure`, and for a clip that is too
+    narrow for the numbers."""
     seconds = BEFORE_S + stall_s + AFTER_S
     pictures = pictures_of(clip, round((seconds + START_S) * fps))
-    return [
-        _measure(pictures, fps, stall_s, mode, patient, flags) for mode in MODES for patient in (False, True)
-    ]
+    for mode in MODES:
+        for patient in (False, True):
+            yield _measure(pictures, fps, stall_s, mode, patient, flags)
 
 
 def _measure(
@@ -96,7 +103,9 @@ def _measure(
 
     with StallingCamera(pictures, fps, BEFORE_S, stall_s, mode) as camera:
         seconds = BEFORE_S + stall_s + AFTER_S
-        measure(camera.url, seconds, [*flags, *PICTURES, *(PATIENT if patient else ())], listening)
+        measure(
+            camera.url, seconds, [*flags, *picture_flags(pictures), *(PATIENT if patient else ())], listening
+        )
         begin_ns, end_ns = camera.stall_ns
         heard = listeners[0]
         half_ns = (begin_ns + end_ns) // 2  # what was under way has been sent by then

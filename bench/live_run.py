@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import socket
 import subprocess
 import sys
@@ -129,7 +130,13 @@ def first_pose(source: str, flags: Sequence[str]) -> Start:
 
 def machine() -> dict[str, Any]:
     """{"system", "cpus", "load_1min"}: what the numbers were measured on, and how busy it was."""
-    return {"system": platform.platform(), "cpus": os.cpu_count(), "load_1min": psutil.getloadavg()[0]}
+    return {"system": _system(), "cpus": os.cpu_count(), "load_1min": psutil.getloadavg()[0]}
+
+
+def _system() -> str:
+    """ "Linux 6.18 x86_64". No more of the release: the rest names a build of it, and reports are published."""
+    version = re.match(r"\d+(\.\d+)?", platform.release())
+    return " ".join([platform.system(), *([version[0]] if version else []), platform.machine()])
 
 
 def _start(source: str, address: str, flags: Sequence[str]) -> subprocess.Popen[str]:

@@ -20,11 +20,12 @@ import numpy as np
 
 BITS = 16
 BOX_PX = 24  # side of a box of the number, along the upper edge of the picture
+LEAST_WIDTH_PX = BITS * BOX_PX
 MODES = ("silent", "held back")
 
 
 def numbered(image: np.ndarray, number: int) -> np.ndarray:
-    """A copy of `image` (H, W >= 384, 3) uint8 with the number in boxes along its upper edge."""
+    """A copy of `image` (H, W >= LEAST_WIDTH_PX, 3) uint8 with the number in boxes along its upper edge."""
     made = image.copy()
     for bit in range(BITS):
         made[:BOX_PX, bit * BOX_PX : (bit + 1) * BOX_PX] = 255 if number >> bit & 1 else 0
@@ -39,7 +40,8 @@ def number_of(image: np.ndarray) -> int:
 
 
 def pictures_of(clip: Path, count: int) -> list[bytes]:
-    """`count` JPEGs: the clip's pictures over and over, numbered. Raises RuntimeError if there are none."""
+    """`count` JPEGs: the clip's pictures over and over, numbered. Raises RuntimeError if there are none, or no room
+    for the numbers."""
     made: list[bytes] = []
     while len(made) < count:
         video, before = cv2.VideoCapture(str(clip)), len(made)
@@ -47,6 +49,10 @@ def pictures_of(clip: Path, count: int) -> list[bytes]:
             good, image = video.read()
             if not good:
                 break
+            if image.shape[1] < LEAST_WIDTH_PX:
+                raise RuntimeError(
+                    f"{clip}: {image.shape[1]} px wide; numbers in its pictures take {LEAST_WIDTH_PX}"
+                )
             made.append(cv2.imencode(".jpg", numbered(image, len(made)))[1].tobytes())
         video.release()
         if len(made) == before:

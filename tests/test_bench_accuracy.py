@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from streams import write_clip, write_model
 
+from bench.accuracy import __main__ as command
 from bench.accuracy import dynamics, rates, report
 from bench.accuracy import rows as table
 from bench.accuracy.__main__ import main, parse
@@ -199,6 +200,25 @@ def test_one_run_prints_and_writes_everything(tmp_path, capsys):
     )
     assert sorted(file.name for file in (tmp_path / "plots").iterdir()) == [
         "display.png", "dynamics.png", "error_histogram.png", "error_over_time.png", "error_per_joint.png"]  # fmt: skip
+
+
+def test_plots_that_cannot_be_drawn_take_no_numbers_along(tmp_path, monkeypatch):
+    def fails(*_):
+        raise RuntimeError("no plots today")
+
+    for name, instead in (
+        ("table_rows", lambda *_: []),
+        ("_rendered", lambda *_: ["a take"]),
+        ("report", lambda _: None),
+        ("targets", lambda _: []),
+        ("details", lambda _: []),
+    ):
+        monkeypatch.setattr(command, name, instead)
+    monkeypatch.setattr(command.plots, "draw_all", fails)
+    out = tmp_path / "out.json"
+    with pytest.raises(RuntimeError, match="no plots today"):
+        main(["--sections", "display", "--look-ahead", "none", "--json", str(out), "--plots", str(tmp_path)])
+    assert json.loads(out.read_text())["options"]["sections"] == ["display"]
 
 
 def test_what_cannot_be_measured_is_said(tmp_path, capsys):

@@ -12,7 +12,7 @@ from bench.accuracy import display, display_report, smoothing
 from bench.accuracy.display import CONSTANT, LATENCIES_MS, METHODS, NETWORK, NO_LEAD, ONE_EURO, OURS
 from bench.accuracy.live import Track
 from bench.accuracy.takes import Truth
-from bench.accuracy.targets import targets
+from bench.accuracy.targets import HELD_TO_MS, targets
 from realtime import lead
 from realtime.body.kinematics import forward_kinematics
 from realtime.body.rotations import axis_angle_to_matrix, matrix_to_axis_angle
@@ -178,6 +178,25 @@ def test_ratios_are_to_no_lead_and_targets_judge_them(capsys):
     assert judged(8.1, 12.0, 1.0, 1.0).count(False) == 2 * 3  # all frames and the fastest third
     assert judged(8.0, 12.1, 1.0, 1.0).count(False) == 3
     assert judged(8.0, 12.0, 1.001, 1.0).count(False) == judged(8.0, 12.0, 1.0, 1.001).count(False) == 1
+    assert judged(8.0, 12.0, 1.0, 1.0004).count(False) == 1  # not rounded
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_what_was_not_measured_at_one_latency_is_not_met(at):
+    ratios = [0.9, 0.8, 0.7]
+    ratios[at] = np.nan
+    rows = {
+        str(ms): {
+            "methods": {
+                NO_LEAD: dict.fromkeys(("own", "own_fast", "jitter"), 10.0),
+                CONSTANT: {"own": 8.5},
+                OURS: {"own": 8.0, "own_fast": 7.0, "jitter": 9.0, "truth_ratio": one, "still_ratio": one},
+            }
+        }
+        for ms, one in zip(HELD_TO_MS, ratios, strict=True)
+    }
+    worst = [target for target in targets({"display": rows}) if "worst" in target.what]
+    assert [target.as_row()[-1] for target in worst] == ["not measured"] * 2
 
 
 def trembling(truth, estimate, rng):

@@ -1,17 +1,25 @@
 """bench.latency measures real runs and prints what it measured."""
 
+import contextlib
 import csv
 import json
+import platform
+import signal
+import subprocess
+import sys
+import time
 
 import cv2
 import numpy as np
+import psutil
 import pytest
-from streams import write_clip
+from streams import ROOT, write_clip
 
 from bench import latency
 from bench.clip_at_rate import write_at_rate
 from bench.latency import main
-from bench.live_run import first_pose, measure
+from bench.latency_kinds import hog_command
+from bench.live_run import first_pose, machine, measure
 from realtime.trace import read_csv
 
 
@@ -113,6 +121,72 @@ def test_a_program_that_fails_is_told(tmp_path, capsys):
     assert main(["--source", str(tmp_path / "none.mp4"), "--fps", "60", "--starts", "0"]) == 1
     assert main(["--source", str(tmp_path / "none.mp4"), "--stall", "2"]) == 1
     assert capsys.readouterr().err.count("none.mp4") == 2
+
+
+@pytest.mark.parametrize("flag", ["--json", "--csv", "--png", "--trace"])
+def test_where_the_files_cannot_be_made_nothing_is_run(flag, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(latency, "_session", lambda *_: pytest.fail("it ran"))
+    assert main([flag, str(tmp_path / "none" / "out.x")]) == 1
+    assert f"{flag} {tmp_path / 'none' / 'out.x'}: there is no folder" in capsys.readouterr().err
+
+
+def test_without_matplotlib_nothing_is_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(latency, "_session", lambda *_: pytest.fail("it ran"))
+    monkeypatch.setattr(latency, "find_spec", lambda _: None)
+    assert main(["--png", str(tmp_path / "out.png")]) == 1
+    assert "matplotlib is not installed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [RuntimeError("the second failed"), KeyboardInterrupt()])
+def test_what_was_measured_before_an_error_is_written(error, tmp_path, monkeypatch, capsys, request):
+    def session(options, flags, fps, folder):
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler  # so that SIGTERM is a Ctrl-C
+        if fps == 30.0:
+            raise error
+        return {"fps": fps, "runs": [], "merged": [], "starts_s": [], "frames": []}
+
+    monkeypatch.setattr(latency, "_session", session)
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    request.addfinalizer(lambda: signal.signal(signal.SIGTERM, before))
+    flags = ["--fps", "15,30", "--json", str(tmp_path / "out.json")]
+    if isinstance(error, KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):
+            main(flags)
+    else:
+        assert main(flags) == 1
+        assert "the second failed" in capsys.readouterr().err
+    assert [one["fps"] for one in json.loads((tmp_path / "out.json").read_text())["sessions"]] == [15.0]
+
+
+def test_the_hog_ends_by_itself_and_with_its_parent():
+    assert subprocess.run(hog_command(0.2), timeout=30).returncode == 0
+    # A parent that is killed while its hog has an hour to go.
+    parent = (
+        "import subprocess, sys, time; from bench.latency_kinds import hog_command\n"
+        "subprocess.Popen(hog_command(3600)); print('on', flush=True); time.sleep(3600)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    hogs = []
+    try:
+        assert process.stdout.readline() == "on\n"
+        hogs = psutil.Process(process.pid).children()
+        while sum(hogs[0].cpu_times()[:2]) < 0.5:  # it has come up, and seen who its parent is
+            time.sleep(0.05)
+        process.kill()
+        process.wait()
+        assert len(hogs) == 1 and not psutil.wait_procs(hogs, timeout=20)[1]
+    finally:
+        process.kill()
+        for hog in hogs:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                hog.kill()
+
+
+def test_of_the_system_only_what_it_is_called_is_told(monkeypatch):
+    monkeypatch.setattr(platform, "release", lambda: "6.18.44-fc-v782")
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    assert machine()["system"] == "Linux 6.18 x86_64"
 
 
 @pytest.mark.parametrize(

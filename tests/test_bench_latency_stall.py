@@ -9,7 +9,7 @@ import pytest
 from streams import write_clip
 
 from bench import latency_stall
-from bench.latency_stall import Stall, measure_stalls
+from bench.latency_stall import Stall, measure_stalls, picture_flags
 from bench.stalling_camera import StallingCamera, number_of, numbered, pictures_of
 
 
@@ -31,6 +31,14 @@ def test_pictures_are_numbered_over_the_end_of_the_clip(tmp_path):
     assert [number_of(decoded(jpeg)) for jpeg in pictures_of(clip, 25)] == list(range(25))
     with pytest.raises(RuntimeError, match="not one frame"):
         pictures_of(tmp_path / "none.avi", 3)
+
+
+def test_pictures_stay_as_wide_as_the_clip_and_too_narrow_ones_are_refused(tmp_path):
+    wide = pictures_of(write_clip(tmp_path / "wide.avi", 3, size=(800, 450)), 3)
+    assert {"bus.image_width=800", "perception.mask=off"} < set(picture_flags(wide))
+    narrow = write_clip(tmp_path / "narrow.avi", 3, size=(320, 240))
+    with pytest.raises(RuntimeError, match=r"narrow\.avi: 320 px wide.* 384$"):
+        next(measure_stalls(narrow, 30.0, 2.0, []))
 
 
 @pytest.mark.parametrize("mode", ["silent", "held back"])
@@ -62,8 +70,10 @@ def test_the_stream_is_measured(tmp_path, monkeypatch):
     """At 5 fps, where a loaded machine keeps up; a bar, so every pose is nobody's."""
     monkeypatch.setattr(latency_stall, "MODES", ("held back",))
     monkeypatch.setattr(latency_stall, "AFTER_S", 2.0)
-    clip = write_clip(tmp_path / "bar.avi", 10, size=(640, 480))
-    stalls = measure_stalls(clip, 5.0, 2.0, ["--set", "perception.mirror=off"])
+    # Not 640 wide, and masked unless that is undone: the numbers are to be read all the same.
+    clip = write_clip(tmp_path / "bar.avi", 10, size=(800, 450))
+    asked = ["--set", "perception.mirror=off", "--set", "perception.mask=on"]
+    stalls = list(measure_stalls(clip, 5.0, 2.0, asked))
     assert [(one.mode, one.patient) for one in stalls] == [("held back", False), ("held back", True)]
     for one in stalls:
         assert one.waited_ms is not None and one.waited_ms > -1000

@@ -11,6 +11,7 @@ from bodies import figure_body
 
 from realtime.body.kinematics import forward_kinematics
 from realtime.body.rotations import axis_angle_to_matrix
+from realtime.errors import LoadError
 from realtime.lead_head import AGES_MS, AHEAD_MS, JOINTS, KNOTS_MS, load_head, moves_at
 from realtime.observation import Estimate
 from training import fit_lead
@@ -115,7 +116,33 @@ def test_it_goes_on_and_trembles_no_more_than_it_may(tmp_path, monkeypatch, caps
     assert moves_at(head(samples.inputs[row]), 100.0)[JOINTS, 0] == pytest.approx(0.06, abs=0.01)
 
 
+def test_a_bound_that_no_weight_reaches_is_said(capsys):
+    pose, _, _ = fit_lead.problems_of(samples_of([shaken(f"{s:02d}_01", 1.0, s) for s in range(4)]), BODY)
+    fit_lead.solve(pose, 0, 100.0)
+    assert not capsys.readouterr().out
+    shares = fit_lead.solve(pose, 0, 1e-4)
+    told = capsys.readouterr().out
+    assert "no weight up to 100 brings the jitter down to 0.0001" in told
+    assert f"with that one it is {fit_lead.jitter(pose, shares):.2f}" in told
+
+
+def test_samples_are_kept_under_the_name_that_was_given(tmp_path, monkeypatch):
+    observed = tmp_path / "observed"
+    observed.mkdir()
+    (observed / "take_0.npz").touch()
+    engine = SimpleNamespace(close=lambda: None)
+    monkeypatch.setattr(fit_lead.engines, "load", lambda _: engine)
+    monkeypatch.setattr(fit_lead, "replays", lambda *_: [replay("01_01", 1.0)])
+    options = SimpleNamespace(samples=tmp_path / "kept", observed=observed, model="default", takes=0)
+    made = fit_lead._samples(options, BODY)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["kept"]
+    monkeypatch.setattr(fit_lead, "replays", lambda *_: [])  # from the file now
+    np.testing.assert_array_equal(fit_lead._samples(options, BODY).inputs, made.inputs)
+
+
 def test_nothing_to_learn_from_is_said(tmp_path, capsys):
+    with pytest.raises(LoadError, match="nobody is tracked"):
+        samples_of([replay("01_01", 1.0, lost=tuple(range(FRAMES)))])
     assert fit_lead.main(["--observed", str(tmp_path / "none")]) != 0
     assert "none: no takes here" in capsys.readouterr().err
     np.savez(tmp_path / "samples.npz", **vars(samples_of([replay("01_01", 1.0)])))

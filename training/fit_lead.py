@@ -80,7 +80,7 @@ def _points(samples: Samples, rows: np.ndarray, moves: np.ndarray, body: Body) -
 
 
 def solve(problem: Problem, knot: int, most_jitter: float) -> np.ndarray:
-    """(A,) the shares of one knot."""
+    """(A,) the shares of one knot. Where no weight reaches the bound, those of the greatest, and it is printed."""
     later = problem.later[:, knot]
     weight = 1.0 / (np.sqrt(np.square(later).sum(axis=-1)).mean(axis=-1) + SOFT_M)
     inputs = problem.shown.shape[2]
@@ -96,7 +96,11 @@ def solve(problem: Problem, knot: int, most_jitter: float) -> np.ndarray:
     for much in WEIGHTS:
         shares = np.linalg.solve(A + much * B + small, a - much * b)
         if jitter(problem, shares) <= most_jitter:
-            break
+            return shares
+    print(
+        f"+{KNOTS_MS[knot]:.0f} ms: no weight up to {WEIGHTS[-1]:g} brings the jitter down to {most_jitter:g}; "
+        f"with that one it is {jitter(problem, shares):.2f}"
+    )
     return shares
 
 
@@ -192,7 +196,10 @@ def _samples(options: argparse.Namespace, body: Body) -> Samples:
     finally:
         engine.close()
     if kept is not None:
-        np.savez(kept, **vars(samples))
+        with kept.open(
+            "wb"
+        ) as file:  # to a name without ".npz" NumPy adds it, and the file is not found again
+            np.savez(file, **vars(samples))
     return samples
 
 

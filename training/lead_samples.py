@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from realtime.body.rotations import axis_angle_to_matrix
+from realtime.errors import LoadError
 from realtime.lead import ahead_of
 from realtime.lead_head import History
 from training.lead_streams import Replay
@@ -50,13 +51,18 @@ class _Said:
 
 
 def samples_of(replays: Iterable[Replay]) -> Samples:
-    """All moments of all replays at which the person was tracked from before until 200 ms after."""
+    """All moments of all replays at which the person was tracked from before until 200 ms after.
+
+    Raises LoadError where there is none.
+    """
     parts: list[dict[str, np.ndarray]] = []
     for replay in replays:
         said = _said(replay)
         for own in (said, _mirrored(said)):
             if part := _samples(replay, own):
                 parts.append(part)
+    if not parts:
+        raise LoadError("nobody is tracked for long enough in these takes; give more of them (--observed)")
     return Samples(**{key: np.concatenate([part[key] for part in parts]) for key in parts[0]})
 
 

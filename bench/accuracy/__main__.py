@@ -213,13 +213,13 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     report(summary)
-    if options.plots and results:
-        for file in plots.draw_all(options.plots, results, summary):
-            print(file)
-    if options.json:
+    if options.json:  # before the plots: one that cannot be drawn takes no numbers along
         summary["targets"] = [vars(target) | {"met": target.met} for target in targets(summary)]
         written = plain(summary | {"takes_detail": details(results)})
         options.json.write_text(json.dumps(written, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    if options.plots and results:
+        for file in plots.draw_all(options.plots, results, summary):
+            print(file)
     return 0
 
 

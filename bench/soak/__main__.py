@@ -29,7 +29,8 @@ from bench.soak.log import Log, read_log
 from bench.soak.plot import plot
 from bench.soak.run import Plan, soak
 from bench.soak.schedule import KINDS, plan
-from bench.soak.verdicts import Verdict, judge
+from bench.soak.verdict import Verdict
+from bench.soak.verdicts import judge
 from bench.table import print_table
 from realtime.assets import asset
 from realtime.errors import ConfigError, HmmrLiveError, install_command

@@ -26,6 +26,12 @@ class Log:
         """The seconds in which nothing was done to anybody, nor just before."""
         return [row for row in self.seconds if not row["faults"]]
 
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The program's own, {} where it left none."""
+        text = self.end.get("summary")
+        return json.loads(text) if text else {}
+
 
 def read_log(path: Path) -> Log:
     """Raises LoadError for what is no log of a soak. A last line that was cut is left out."""

@@ -42,7 +42,7 @@ def plot(log: Log, path: Path) -> None:
     calm = [row for row in log.calm if row["p99_ms"] is not None]
     latency.plot([row["t"] / 60 for row in calm], [row["p99_ms"] for row in calm], ".", markersize=2,
                  label="p99, no fault")  # fmt: skip
-    latency.set_ylabel("capture to received, ms")
+    latency.set_ylabel("arrival to received, ms")
     if calm:  # a stall's seconds would flatten the rest
         latency.set_ylim(0, 3 * sorted(row["p99_ms"] for row in calm)[len(calm) // 2])
     rate.plot(minutes, [row["fps"] for row in log.seconds], linewidth=0.8, label="poses per second")

@@ -1,7 +1,7 @@
 """One soak: the real program on the failing camera, everything around it, and a log row a second.
 
 The log is lines of JSON, told apart by their "kind": "run" (what ran where), "second", "fault", "end". Seconds count
-from the first pose. docs/soak.md lists the keys; bench/soak/verdicts.py judges them.
+from the first pose. docs/soak.md lists the keys; bench/soak/verdicts*.py judge them.
 """
 
 from __future__ import annotations
@@ -106,6 +106,7 @@ class Watch:
             seed=self._plan.seed,
             flags=self._program.flags,
             victim=self.victim,
+            sinks=numbered([sink.partition(":")[0] for sink in self._program.sinks]),
             planned=[asdict(one) for one in self._plan.faults],
             machine=machine(),
         )
@@ -225,6 +226,13 @@ class Watch:
     def _write(self, kind: str, **fields: Any) -> None:
         self._log.write(json.dumps({"kind": kind, **fields}) + "\n")
         self._log.flush()
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """As the supervisor calls its children: the second of a name is "vmc 2"."""
+    return [
+        f"{name} {taken + 1}" if (taken := names[:i].count(name)) else name for i, name in enumerate(names)
+    ]
 
 
 def in_force(faults: Sequence[Injected], second: int) -> list[str]:

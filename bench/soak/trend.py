@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+SIGNIFICANT_S = 1800  # a shorter run says nothing about a trend
 Z_90 = 1.645  # of the normal distribution: 90 % lie within so many deviations
 RESAMPLES = 400
 _SEED = 1
