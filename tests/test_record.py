@@ -247,7 +247,11 @@ def test_a_full_disk_ends_the_recording_and_loses_nothing(tmp_path):
     assert "recording stopped after" in errors and "make room" in errors
     assert "Traceback" not in errors
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.npz.part"]  # no half .npz
-    (tmp_path / ".a.npz.77.tmp").write_bytes(b"what a kill while it was made whole left")
+    unfinished = tmp_path / ".a.npz.77.tmp"
+    unfinished.write_bytes(b"what a kill while it was made whole left")
+    with pytest.raises(RecordError, match="a.npz is being made of it"):  # perhaps its writer is at it
+        recover(old(part_path(path)))
+    old(unfinished)
     made, frames, _ = recover(old(part_path(path)))
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.npz"]
     assert frames >= 256

@@ -63,11 +63,13 @@ class Exchanges:
     """What the latest exchanges with one clock say together."""
 
     def __init__(self) -> None:
-        self._bounds: deque[tuple[int, int, int]] = deque(maxlen=WINDOW)  # local time, least, most offset
+        self._bounds: deque[tuple[int, int, int]] = deque(maxlen=WINDOW)  # when asked, least, most offset
 
     def add(self, t_asked_ns: int, t_taken_ns: int, t_answered_ns: int) -> None:
         """One exchange: our time, the stream's, ours again."""
-        self._bounds.append((t_answered_ns, t_asked_ns - t_taken_ns, t_answered_ns - t_taken_ns))
+        # True of the moment in which the stream took its stamp, which may be as early as the question: clocks drift
+        # from then on.
+        self._bounds.append((t_asked_ns, t_asked_ns - t_taken_ns, t_answered_ns - t_taken_ns))
         least, most = self._intersection(t_answered_ns)
         if least > most:  # one of the clocks was set, or its host slept: what was known before is void
             for _ in range(len(self._bounds) - 1):
