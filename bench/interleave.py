@@ -7,7 +7,7 @@ weights in whatever cache holds them. Cold: it steps once, right after `disturb`
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,6 +54,17 @@ def interleave(
                     variant.cold_ms.append(took)
         done = index
     return done
+
+
+def in_turns_us(steps: Mapping[str, Callable[[int], object]], rounds: int) -> dict[str, dict[str, float]]:
+    """`statistics` of each step in microseconds, one after the other in every round; called with the round's number."""
+    taken_us: dict[str, list[float]] = {name: [] for name in steps}
+    for turn in range(rounds):
+        for name, step in steps.items():
+            started_ns = time.perf_counter_ns()
+            step(turn)
+            taken_us[name].append((time.perf_counter_ns() - started_ns) / 1e3)
+    return {name: statistics(values) for name, values in taken_us.items()}
 
 
 def _timed_ms(variant: Variant) -> float:

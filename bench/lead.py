@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from bench.interleave import statistics
+from bench.interleave import in_turns_us
 from bench.table import print_table
 from realtime.config import Config
 from realtime.lead import Leader
@@ -89,14 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=2000)
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args(argv)
-    timed = steps()
-    taken_us: dict[str, list[float]] = {name: [] for name in timed}
-    for turn in range(options.rounds):
-        for name, step in timed.items():
-            started_ns = time.perf_counter_ns()
-            step(turn)
-            taken_us[name].append((time.perf_counter_ns() - started_ns) / 1e3)
-    results = {name: statistics(values) for name, values in taken_us.items()}
+    results = in_turns_us(steps(), options.rounds)
     far, law, made, without, with_lead, *_ = results.values()
     results["all that the loop does for it"] = {
         key: far[key] + law[key] - made[key] + with_lead[key] - without[key] for key in ("min", "p50")

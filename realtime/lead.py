@@ -80,7 +80,9 @@ class Leader:
         self._confidence += min(
             most, max(-most, wanted - self._confidence)
         )  # no faster: a jump would be jitter
-        self._moves = self._foretold(estimate, rotations, lead_ms) * np.float32(self._confidence)
+        self._moves = np.zeros((JOINTS + 1, 3), np.float32)
+        if self._confidence:  # who keeps still costs nothing
+            self._moves = self._foretold(estimate, rotations, lead_ms) * np.float32(self._confidence)
         return self._led(estimate, rotations, lead_ms)
 
     def _foretold(self, estimate: Estimate, rotations: np.ndarray, lead_ms: float) -> np.ndarray:

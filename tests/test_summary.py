@@ -148,7 +148,7 @@ def test_lines_for_people():
 
 
 def test_samples_take_their_memory_at_once():
-    psutil = pytest.importorskip("psutil")
+    psutil = pytest.importorskip("psutil", reason="psutil is not installed (extra dev)")
     process, many = psutil.Process(), [Samples(1_000_000) for _ in range(4)]
     before = process.memory_info().rss
     for samples in many:

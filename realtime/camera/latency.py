@@ -43,17 +43,11 @@ def latency_file() -> Path:
     return default_folder().parent / FILE_NAME
 
 
-def stored_latency_ms(camera_name: str) -> float | None:
-    """Latency of the camera with this name (`FrameFeed.name`), from light to arrival; None where none was measured.
+def stored_latency(camera_name: str) -> CameraLatency | None:
+    """The measurement of the camera with this name (`FrameFeed.name`); None where there is none.
 
     A file that cannot be used is told in the log, once per call, and counts as none.
     """
-    stored = stored_latency(camera_name)
-    return None if stored is None else stored.latency_ms
-
-
-def stored_latency(camera_name: str) -> CameraLatency | None:
-    """The whole measurement; as `stored_latency_ms`."""
     file = latency_file()
     try:
         entry = _read(file).get(camera_name)

@@ -99,6 +99,8 @@ class Reader:
     def _read(self, capture: Capture) -> np.ndarray | None:
         try:
             return capture.read()
-        except Exception:
+        except (
+            Exception
+        ):  # whatever a driver or backend raises, the picture is lost: counted, and told by who runs us
             self._lose(self, "unreadable")
             raise

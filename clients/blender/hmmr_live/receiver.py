@@ -64,7 +64,7 @@ class Receiver:
 
     def newest(self) -> Pose | None:
         """The newest pose that was not given before, or None; does not wait."""
-        str(self._refusal)  # takes in what the monitor told, which nobody may ever ask for
+        self._refusal.look()  # what its monitor tells would pile up where nobody asks `refused`
         pose = self._take(self._newest)
         if pose is None or (self.pose is not None and _key(pose) == _key(self.pose)):
             return None
@@ -96,7 +96,7 @@ class Receiver:
     @property
     def refused(self) -> str:
         """Why nothing comes, where the stream refuses us; else empty."""
-        return str(self._refusal)
+        return self._refusal.look()
 
     @property
     def silent(self) -> bool:

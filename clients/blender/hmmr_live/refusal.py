@@ -28,8 +28,8 @@ class Refusal:
         self._monitor.setsockopt(zmq.RCVHWM, 0)  # a full one would make libzmq's own thread wait
         self._monitor.connect(ENDPOINT)
 
-    def __str__(self) -> str:
-        """What is wrong; empty while nothing is. Does not wait."""
+    def look(self) -> str:
+        """Takes in what the monitor told, and says what is wrong; empty while nothing is. Does not wait."""
         while True:
             try:
                 parts = self._monitor.recv_multipart(zmq.NOBLOCK)
