@@ -136,7 +136,7 @@ class Watch:
 
     def _turn(self, faults: Faults) -> str:
         """Returns why it ends here, or ""."""
-        faults.turn()
+        # Before anything is done to anybody: what a look sees belongs to the second that is over.
         if self.now_s() >= len(self._looks) + 1:
             self._children.look()
             ours, machines = self._children.cores()
@@ -148,6 +148,7 @@ class Watch:
                     "machine_cores": round(machines, 3),
                 }
             )
+        faults.turn()
         self._note(faults)
         while self._rows < len(self._looks) and self.now_s() >= self._rows + 1 + LATER_S:
             self._write_second(faults)
