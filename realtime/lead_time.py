@@ -10,10 +10,11 @@ nobody sees.
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import TYPE_CHECKING, Any
 
-from realtime.camera.latency import stored_latency
+from realtime.camera.latency import CameraLatency, stored_latency
 from realtime.config import MAX_LEAD_MS, Config
 from realtime.errors import ConfigError
 
@@ -25,6 +26,8 @@ LOOK_S = 0.5  # and is taken this often
 DRIVER = "its driver's stamps"
 DISPLAY_MS = 25.0  # of a receiver that nobody has measured: one and a half periods of a screen at 60 Hz
 SLEW = 0.01  # the lead changes by this share of the time that passes
+
+log = logging.getLogger(__name__)
 
 
 def asked_ms(mode: str) -> float | None:
@@ -40,19 +43,19 @@ def asked_ms(mode: str) -> float | None:
     return ms
 
 
-def camera_latency(config: Config, camera: str) -> tuple[float, str, float]:
-    """(from light to the picture's arrival here in ms, how that is known, what a display adds to it in ms) of the
-    source named `camera`. A measurement that has a screen in it already is given only what the user says comes on top.
+def camera_latency(config: Config, measured: CameraLatency | None) -> tuple[float, str, float]:
+    """(from light to the picture's arrival here in ms, how that is known, what a display adds to it in ms).
+    measured: of this source, if it was. A measurement that has a screen in it already is given only what the user says
+    comes on top.
     """
     display_ms = DISPLAY_MS if config.lead.display_ms is None else config.lead.display_ms
     if config.camera.latency_ms is not None:
         return config.camera.latency_ms, "camera.latency_ms", display_ms
-    stored = stored_latency(camera)
-    if stored is None:
+    if measured is None:
         return 0.0, "not measured", display_ms
-    if stored.with_screen:
-        return stored.latency_ms, "python -m calib.latency, with the screen", config.lead.display_ms or 0.0
-    return stored.latency_ms, "python -m calib.latency", display_ms
+    if measured.with_screen:
+        return measured.latency_ms, "python -m calib.latency, with the screen", config.lead.display_ms or 0.0
+    return measured.latency_ms, "python -m calib.latency", display_ms
 
 
 class LeadTime:
@@ -66,7 +69,10 @@ class LeadTime:
         self._asked_ms = asked_ms(config.lead.mode)
         self._furthest_ms = furthest_ms
         self._every_frame = config.every_frame
-        self._camera_ms, self._camera_known, self._display_ms = camera_latency(config, camera)
+        is_asked = self._asked_ms is not None or config.camera.latency_ms is not None
+        self._measured = None if is_asked or self.off else stored_latency(camera)
+        known = camera_latency(config, self._measured)
+        self._camera_ms, self._camera_known, self._display_ms = known
         self._way, self._stamped = tally.stages["arrival_to_publish"], tally.stages["camera"]
         self._way_ms = 0.0
         self._looked_ns: int | None = None
@@ -88,6 +94,16 @@ class LeadTime:
         if self._every_frame:
             return "--every-frame: nobody watches"
         return "" if self._furthest_ms else "runtime.ahead_ms is empty: nothing is foretold"
+
+    def check_mode(self, width: int, height: int) -> None:
+        """Of the first picture: another size than was measured is said in the log, for its latency is another, too."""
+        one = self._measured
+        if one is not None and (one.width, one.height) != (width, height):
+            log.warning(
+                "the camera's latency was measured at %d×%d, and it runs at %d×%d: %.0f ms may be wrong;"
+                " python -m calib.latency measures anew",
+                *(one.width, one.height, width, height, one.latency_ms),
+            )
 
     def next_ms(self, t_ns: int, led: bool) -> float | None:
         """Milliseconds to lead the frame taken at t_ns, None where nothing is led. Call it once for every frame, in

@@ -81,6 +81,26 @@ def test_a_camera_that_was_measured_or_stamps_its_pictures(monkeypatch: pytest.M
         assert one.next_ms(FRAME_NS, led=False) == pytest.approx(70.0 + 20.0 + display_ms)
 
 
+def test_a_measurement_of_another_size_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    measured = CameraLatency(70.0, 2.0, 640, 480, 30.0, "MJPG", "", "", with_screen=False)
+    monkeypatch.setattr(lead_time_module, "stored_latency", {"camera 0": measured}.get)
+    _, tally, config = lead_time()
+    one = LeadTime(config, "camera 0", tally, FURTHEST_MS)
+    one.check_mode(640, 480)
+    assert not caplog.text
+    one.check_mode(1280, 720)
+    assert "measured at 640×480, and it runs at 1280×720: 70 ms may be wrong" in caplog.text
+    caplog.clear()
+    for other in ("camera 1", "camera 0"):  # not measured; and the user knows better
+        LeadTime(config, other, tally, FURTHEST_MS).check_mode(1280, 720)
+        config.camera.latency_ms = 60.0
+    config.camera.latency_ms, config.lead.mode = None, "80"
+    LeadTime(config, "camera 0", tally, FURTHEST_MS).check_mode(1280, 720)
+    assert not caplog.text
+
+
 def test_it_goes_no_further_than_is_foretold() -> None:
     one, _, _ = lead_time(way_ms=220.0)  # a model that looks six frames ahead
     assert one.next_ms(FRAME_NS, led=False) == FURTHEST_MS
