@@ -146,7 +146,8 @@ class Refiner:
             downhill = weighted.T @ apart - pull * now - hold * (now - before)
             # Not numpy's solve: for 39 unknowns its OpenBLAS wakes a thread per core, and where other work keeps
             # the cores, they wait for each other 40 ms and more.
-            solved, step = cv2.solve(normal, downhill, flags=cv2.DECOMP_CHOLESKY)
+            # A column: OpenCV 5 takes one dimension for a row.
+            solved, step = cv2.solve(normal, downhill[:, None], flags=cv2.DECOMP_CHOLESKY)
             now = now + step[:, 0] if solved else now * np.nan
         turns, pose, _, joints = self._turn(local, into_parent, bones, now)
         self._correction, self._t_ns = now, t_ns
