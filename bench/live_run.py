@@ -166,6 +166,8 @@ def _watch(process: subprocess.Popen[str], receiver: Receiver, seconds: float) -
             try:
                 busy = watched.cpu_times()
                 rss_mb = watched.memory_info().rss / 1e6
+                if not rss_mb:  # it has ended, and nobody has waited for it yet
+                    break
             except psutil.NoSuchProcess:
                 break
             samples.append((time.monotonic() - started, rss_mb, busy.user + busy.system))

@@ -51,7 +51,7 @@ LIMITS = {
     "camera.open_timeout_s": (0.1, 3600),
     "camera.buffers": (1, 100),
     "camera.latency_ms": (0, 2000),
-    "perception.threads": (1, 256),
+    "perception.threads": (0, 256),
     "perception.enter_score": (0, 1),
     "perception.leave_score": (0, 1),
     "perception.enter_frames": (1, 1000),

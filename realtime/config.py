@@ -43,7 +43,7 @@ class PerceptionConfig:
     name: str = "blazepose"  # or mediapipe
     # Of blazepose:
     engine: str = "auto"  # auto | onnxruntime | tensorrt
-    threads: int = 1  # on the CPU, per look
+    threads: int = 0  # on the CPU, per look; 0: two where two cores are there for each look, else one
     # off | alternate (every other frame's crop mirrored) | both (two looks per frame) | auto: both where a second
     # core is there for the second look, else off
     mirror: str = "auto"

@@ -182,7 +182,7 @@ def test_chosen_on_the_command_line():
         ["--set", "perception.mirror=yes"],
         ["--set", "perception.map=yes"],
         ["--set", "perception.engine=torch"],
-        ["--set", "perception.threads=0"],
+        ["--set", "perception.threads=-1"],
     ):
         with pytest.raises(ConfigError):
             parse(bad)

@@ -7,7 +7,16 @@ import pytest
 from people import STANDING
 
 from realtime.perception.look import LANDMARKS, SIZE, SWAPPED, Look
-from realtime.perception.mirror import DOUBT, SHARE, Alternation, confused, merge, mode_here
+from realtime.perception.mirror import (
+    DOUBT,
+    MOST_THREADS,
+    SHARE,
+    Alternation,
+    confused,
+    merge,
+    mode_here,
+    threads_here,
+)
 
 rng = np.random.default_rng(0)
 LEGS, ARMS = slice(23, 33), slice(11, 23)
@@ -41,6 +50,10 @@ def test_auto_looks_twice_where_two_cores_may_be_used(monkeypatch, cores, mode, 
         monkeypatch.delattr(os, "sched_getaffinity", raising=False)
         monkeypatch.setattr(os, "cpu_count", lambda: cores)
     assert mode_here("auto") == mode
+    here = 1 if cores is None else cores
+    for asked, looks in (("off", 1), ("alternate", 1), ("both", 2)):
+        assert threads_here(0, asked) == max(1, min(MOST_THREADS, here // looks))
+        assert threads_here(3, asked) == 3
     assert [mode_here(asked) for asked in ("off", "alternate", "both")] == ["off", "alternate", "both"]
 
 

@@ -36,11 +36,11 @@ class AppearanceNetwork:
         self._runner.close()
 
 
-def appearance_network(config: PerceptionConfig) -> AppearanceNetwork | None:
+def appearance_network(config: PerceptionConfig, threads: int) -> AppearanceNetwork | None:
     """What `perception.map` asks for. Raises LoadError: on, and the encoder is not there; or it cannot be loaded."""
     if config.map == "off":
         return None
     if config.map == "auto" and not is_shipped(APPEARANCE):
         log.info("poses by landmarks alone: this checkout has no assets/%s", APPEARANCE)
         return None
-    return AppearanceNetwork(config.engine, config.threads)
+    return AppearanceNetwork(config.engine, threads)

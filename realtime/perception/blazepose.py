@@ -23,7 +23,7 @@ from realtime.observation import Detection
 from realtime.perception.appearance import appearance_network
 from realtime.perception.detector import Detector
 from realtime.perception.look import FOLLOWED, LANDMARKS, SIZE, LandmarkNetwork, Look
-from realtime.perception.mirror import Alternation, merge, mode_here
+from realtime.perception.mirror import Alternation, merge, mode_here, threads_here
 from realtime.perception.outline import OutlineNetwork
 from realtime.perception.region import Region, SteadyPoints, region_around
 
@@ -47,10 +47,11 @@ class BlazePose:
                 )
         self.own_time_ns = 0  # of the last `process`, all of it
         self._mirror = mode_here(config.mirror)
-        self._detector = Detector(config.engine, config.threads)
-        self._network = LandmarkNetwork(config.engine, config.threads, twice=self._mirror == "both")
-        self._appearance = appearance_network(config)
-        self._outline = OutlineNetwork(config.engine, config.threads) if config.mask else None
+        threads = threads_here(config.threads, self._mirror)
+        self._detector = Detector(config.engine, threads)
+        self._network = LandmarkNetwork(config.engine, threads, twice=self._mirror == "both")
+        self._appearance = appearance_network(config, threads)
+        self._outline = OutlineNetwork(config.engine, threads) if config.mask else None
         self._steady = SteadyPoints()
         self._alternation = Alternation()
         self._region: Region | None = None  # where the person followed is expected in the next picture

@@ -18,6 +18,7 @@ from realtime.perception.look import LANDMARKS, SWAPPED, Look
 LIMBS = (slice(11, 23), slice(23, LANDMARKS))  # arms with hands; hips, legs and feet
 DOUBT = 0.5  # what the visibility of limbs is worth of which left and right are in doubt
 SHARE = 0.5  # of the newest difference between looks of two frames in the running one
+MOST_THREADS = 2  # of one look, unless more are asked for: a third has not been found worth it anywhere yet
 
 
 def mode_here(asked: str) -> str:
@@ -28,6 +29,13 @@ def mode_here(asked: str) -> str:
     if asked != "auto":
         return asked
     return "both" if _usable_cores() >= 2 else "off"
+
+
+def threads_here(asked: int, mirror: str) -> int:
+    """What `perception.threads` comes to: of 0, as many as there are cores for each look of `mirror` (off | alternate
+    | both), MOST_THREADS at the most. A second thread takes a third of a look's time (docs/benchmarks.md)."""
+    looks = 2 if mirror == "both" else 1
+    return asked or max(1, min(MOST_THREADS, _usable_cores() // looks))
 
 
 def _usable_cores() -> int:
