@@ -15,9 +15,14 @@ from functools import cache
 import numpy as np
 
 from realtime.assets import ASSETS
-from realtime.body.rotations import axis_angle_to_matrix, between_axis_angles, matrix_to_axis_angle
+from realtime.body.rotations import (
+    axis_angle_to_matrix,
+    between_axis_angles,
+    matrix_to_axis_angle,
+    turned_axis_angles,
+)
 from realtime.errors import LoadError
-from realtime.lead_head import AHEAD_MS, JOINTS, Head, History, load_head, moves_at, turned
+from realtime.lead_head import AHEAD_MS, JOINTS, Head, History, load_head, moves_at
 from realtime.observation import Estimate
 
 HEAD = "lead.json"  # in assets/, made by training/fit_lead.py
@@ -71,7 +76,9 @@ class Leader:
         if not same:
             self._history.reset()
             self._found = 0.0
-        rotations = axis_angle_to_matrix(estimate.theta[3:75].reshape(JOINTS, 3))
+        # Both in one call: what it costs is the calls, not the joints.
+        poses = np.stack((estimate.theta[3:75], ahead_of(estimate))).reshape(2, JOINTS, 3)
+        rotations, ahead = axis_angle_to_matrix(poses)
         if self._history:
             self._found = min(1.0, self._found + since_s / EASE_S)
         self._history.push(t_ns, rotations, estimate.trans, estimate.joints)
@@ -82,11 +89,15 @@ class Leader:
         )  # no faster: a jump would be jitter
         self._moves = np.zeros((JOINTS + 1, 3), np.float32)
         if self._confidence:  # who keeps still costs nothing
-            self._moves = self._foretold(estimate, rotations, lead_ms) * np.float32(self._confidence)
-        return self._led(estimate, rotations, lead_ms)
+            moves = self._foretold(estimate, rotations, ahead, lead_ms)
+            self._moves = moves * np.float32(self._confidence)
+        return self._led(estimate, lead_ms)
 
-    def _foretold(self, estimate: Estimate, rotations: np.ndarray, lead_ms: float) -> np.ndarray:
-        """(25, 3): turns of the joints and the pelvis's way in lead_ms, kept within what people do."""
+    def _foretold(
+        self, estimate: Estimate, rotations: np.ndarray, ahead: np.ndarray, lead_ms: float
+    ) -> np.ndarray:
+        """(25, 3): turns of the joints and the pelvis's way in lead_ms, kept within what people do. Rotations
+        (24, 3, 3): now, and as the head is shown them ahead."""
         if not estimate.ahead or lead_ms <= 0:
             return np.zeros((JOINTS + 1, 3), np.float32)
         if self._head is None:
@@ -94,7 +105,6 @@ class Leader:
             turns = matrix_to_axis_angle(np.swapaxes(rotations, -1, -2) @ there)
             moves = np.concatenate((turns, np.zeros((1, 3), np.float32)))
         else:
-            ahead = axis_angle_to_matrix(ahead_of(estimate).reshape(JOINTS, 3))
             moves = moves_at(self._head(self._history.inputs(ahead)), lead_ms)
         length = np.linalg.norm(moves, axis=-1, keepdims=True)
         most = np.full((JOINTS + 1, 1), MAX_TURN, np.float32)
@@ -107,13 +117,12 @@ class Leader:
         share = left / self._found if left else 0.0
         self._found, self._confidence = left, self._confidence * share
         self._moves = self._moves * np.float32(share)
-        rotations = axis_angle_to_matrix(estimate.theta[3:75].reshape(JOINTS, 3))
-        return self._led(estimate, rotations, lead_ms)
+        return self._led(estimate, lead_ms)
 
-    def _led(self, estimate: Estimate, rotations: np.ndarray, lead_ms: float) -> Led:
+    def _led(self, estimate: Estimate, lead_ms: float) -> Led:
         pose, trans = np.array(estimate.theta[3:75]), estimate.trans
         if self._moves.any():
-            pose = matrix_to_axis_angle(turned(rotations, self._moves[:JOINTS])).reshape(72)
+            pose = turned_axis_angles(pose.reshape(JOINTS, 3), self._moves[:JOINTS]).reshape(72)
             trans = trans + self._moves[JOINTS]
         return Led(lead_ms, pose, trans, self._confidence)
 

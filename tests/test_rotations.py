@@ -79,6 +79,15 @@ def test_between_axis_angles_is_between(angle, share):
     np.testing.assert_allclose(r.between_axis_angles(start[7], end[7], share), found[7], atol=1e-6)
 
 
+def test_turned_axis_angles_are_turned():
+    start, turns = np.random.default_rng(0).normal(0, 1.2, (2, 50, 3)).astype(np.float32)
+    turns[:3] = 0.0
+    found = r.turned_axis_angles(start, turns)
+    assert found.dtype == np.float32 and (np.linalg.norm(found, axis=1) <= np.pi + 1e-5).all()
+    expected = r.axis_angle_to_matrix(start) @ r.axis_angle_to_matrix(turns)
+    np.testing.assert_allclose(r.axis_angle_to_matrix(found), expected, atol=1e-5)
+
+
 def test_absurd_numbers_give_finite_rotations():
     for number in (3e38, -3e38, 1e20):
         vectors = np.full((2, 3), number, np.float32)

@@ -124,6 +124,11 @@ def between_axis_angles(start: np.ndarray, end: np.ndarray, share: float) -> np.
     return _axis_angle(_product(first, turn))
 
 
+def turned_axis_angles(start: np.ndarray, turns: np.ndarray) -> np.ndarray:
+    """Axis times angle (…, 3) twice → (…, 3) float32, angle in [0, π]: `start`, turned about its own axes by `turns`."""
+    return _axis_angle(_product(*_quaternions(np.stack((start, turns)))))
+
+
 def _quaternions(axis_angle: np.ndarray) -> np.ndarray:
     """(…, 3) → (…, 4) x, y, z, w, float64."""
     v = np.asarray(axis_angle, np.float64)
