@@ -125,7 +125,7 @@ def between_axis_angles(start: np.ndarray, end: np.ndarray, share: float) -> np.
 
 
 def turned_axis_angles(start: np.ndarray, turns: np.ndarray) -> np.ndarray:
-    """Axis times angle (…, 3) twice → (…, 3) float32, angle in [0, π]: `start`, turned about its own axes by `turns`."""
+    """Axis times angle (…, 3) twice → (…, 3) float32, angle in [0, π]: `start` turned about its own axes by `turns`."""
     return _axis_angle(_product(*_quaternions(np.stack((start, turns)))))
 
 
