@@ -11,8 +11,8 @@ visibility. A row follows its own crops from frame to frame, so what differs in 
 row says what that comes to: MediaPipe on the same frames with one colour value in a hundred changed by one level.
 
 Of ours there is a row for every way to look, the default one marked: on one core that is one look per picture
-(mirror=off), on two (--cores 2) it is two at once (mirror=both). What issue 3 asks for, 0.6 of MediaPipe's time, is
-asked of the row mirror=off on one core.
+(mirror=off), on two (--cores 2) it is two at once (mirror=both), with one thread each, where one look has two. What
+issue 3 asks for, 0.6 of MediaPipe's time, is asked of the row mirror=off on one core.
 """
 
 from __future__ import annotations

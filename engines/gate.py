@@ -66,7 +66,8 @@ def make_gate(clips: Sequence[Path], out: Path, frames: int = FRAMES) -> Gate:
     from realtime.view import View
 
     config, body = Config(), load_body(None)
-    config.perception.mirror = "off"  # the same frames on any machine, however many cores it has
+    # The same frames on any machine, however many cores it has.
+    config.perception.mirror, config.perception.threads = "off", 1
     recorder = _Recorder(load("default"))
     for number, clip in enumerate(clips):
         wanted = len(recorder.features) + (frames - len(recorder.features)) // (len(clips) - number)

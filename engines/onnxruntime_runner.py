@@ -1,4 +1,4 @@
-"""A graph run by ONNX Runtime: on one core of the CPU, or on an NVIDIA GPU through its CUDA or TensorRT provider.
+"""A graph run by ONNX Runtime: on the CPU, or on an NVIDIA GPU through its CUDA or TensorRT provider.
 
 Every buffer is made once and bound once (IOBinding): measured cold, after other work has had the caches, a step
 through bound buffers took 0.7 of one that allocates its outputs; hot, 0.94. A loop has two buffers that

@@ -88,7 +88,7 @@ class Leader:
             most, max(-most, wanted - self._confidence)
         )  # no faster: a jump would be jitter
         self._moves = np.zeros((JOINTS + 1, 3), np.float32)
-        if self._confidence:  # who keeps still costs nothing
+        if self._confidence:  # who keeps still costs little
             moves = self._foretold(estimate, rotations, ahead, lead_ms)
             self._moves = moves * np.float32(self._confidence)
         return self._led(estimate, lead_ms)

@@ -80,6 +80,15 @@ def test_a_number_that_cannot_be_is_not_used(bad, caplog) -> None:
     assert stored_ms("camera 0") is None and "latency_ms" in caplog.text
 
 
+@pytest.mark.parametrize("bad", [None, "640", -1, 640.5, True])
+def test_a_size_that_cannot_be_is_not_used(bad, caplog) -> None:
+    file = store_latency("camera 0", MEASURED)
+    content = json.loads(file.read_text())
+    content["cameras"]["camera 0"]["width"] = bad
+    file.write_text(json.dumps(content))
+    assert stored_ms("camera 0") is None and "width" in caplog.text
+
+
 def test_a_damaged_file_is_moved_aside_by_the_next_measurement(caplog) -> None:
     file = latency_file()
     file.parent.mkdir(parents=True)

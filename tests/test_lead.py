@@ -9,7 +9,7 @@ import pytest
 
 from realtime import lead as lead_module
 from realtime.lead import EASE_S, FALL_S, GAP_S, MAX_TURN, MAX_WAY_M, Leader, pose_at, shipped_head
-from realtime.lead_head import INPUTS, JOINTS, KNOTS_MS, Head
+from realtime.lead_head import AHEAD_MS, INPUTS, JOINTS, KNOTS_MS, Head
 from realtime.observation import Estimate
 
 ELBOW = slice(18 * 3, 18 * 3 + 3)
@@ -82,6 +82,21 @@ def test_confidence_grows_while_somebody_is_tracked(head: Head | None) -> None:
         np.testing.assert_allclose(led.pose[ELBOW], (0, 0.4 * led.confidence, 0), atol=1e-5)
     assert confidences[0] == 0.0 and np.all(np.diff(confidences) >= 0)
     assert np.max(np.diff(confidences)) <= FRAME_NS / 1e9 / EASE_S + 1e-6 and confidences[-1] == 1.0
+
+
+def test_the_head_is_shown_how_he_moved_and_what_is_foretold() -> None:
+    shown = []
+
+    class Noting(Telling):
+        def __call__(self, inputs: np.ndarray) -> np.ndarray:
+            shown.append(inputs.copy())
+            return super().__call__(inputs)
+
+    led_on(Leader(Noting()), 20)
+    foretold = pose_at(bending(), AHEAD_MS)[ELBOW]
+    assert foretold[1] > 0.5
+    np.testing.assert_allclose(shown[-1][-1, 18], np.sin(foretold), atol=1e-5)
+    np.testing.assert_allclose(shown[-1][:-1, :JOINTS], 0.0, atol=1e-6)  # until now his pose was the same
 
 
 def test_pelvis_is_led_too() -> None:

@@ -176,6 +176,7 @@ def test_chosen_on_the_command_line():
     assert parse([]).perception.mirror == "auto"
     for mode in ("auto", "off", "alternate", "both"):
         assert parse(["--set", f"perception.mirror={mode}"]).perception.mirror == mode
+    assert parse(["--set", "perception.threads=0"]).perception.threads == 0
     for bad in (
         ["--perception", "kinect"],
         ["--set", "perception.name=kinect"],

@@ -170,6 +170,17 @@ def test_by_default_it_looks_twice_where_a_second_core_is_there(monkeypatch, cor
     told.close()
 
 
+@pytest.mark.parametrize(
+    ("mirror", "asked", "each"), [("off", 0, 2), ("both", 0, 1), ("off", 1, 1), ("both", 3, 3)]
+)
+def test_a_look_has_the_threads_that_are_there_for_it(monkeypatch, mirror, asked, each):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
+    pose = perception_of("blazepose", engine="onnxruntime", mirror=mirror, threads=asked)
+    assert pose.describe()["engine"]["threads"] == each
+    assert pose._detector._runner.describe()["threads"] == (asked or 2)  # never beside a look
+    pose.close()
+
+
 def test_bad_settings():
     for key, value in (("mirror", "sometimes"), ("map", "yes"), ("engine", "torch")):
         config = PerceptionConfig()

@@ -9,7 +9,6 @@ from people import STANDING
 from realtime.perception.look import LANDMARKS, SIZE, SWAPPED, Look
 from realtime.perception.mirror import (
     DOUBT,
-    MOST_THREADS,
     SHARE,
     Alternation,
     confused,
@@ -39,9 +38,18 @@ def exchanged(one, limbs):
     return Look(one.presence, points, world, one.visibility)
 
 
-@pytest.mark.parametrize(("cores", "mode"), [(1, "off"), (2, "both"), (16, "both"), (None, "off")])
+@pytest.mark.parametrize(
+    ("cores", "mode", "threads"),
+    [
+        (1, "off", (1, 1)),
+        (2, "both", (2, 1)),
+        (3, "both", (2, 1)),
+        (16, "both", (2, 2)),
+        (None, "off", (1, 1)),
+    ],
+)
 @pytest.mark.parametrize("affinity", [True, False])
-def test_auto_looks_twice_where_two_cores_may_be_used(monkeypatch, cores, mode, affinity):
+def test_auto_looks_twice_where_two_cores_may_be_used(monkeypatch, cores, mode, threads, affinity):
     """By what the process may use; where that is not told, by what the machine has; None: not even that."""
     if affinity and cores is not None:
         monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
@@ -50,10 +58,9 @@ def test_auto_looks_twice_where_two_cores_may_be_used(monkeypatch, cores, mode, 
         monkeypatch.delattr(os, "sched_getaffinity", raising=False)
         monkeypatch.setattr(os, "cpu_count", lambda: cores)
     assert mode_here("auto") == mode
-    here = 1 if cores is None else cores
-    for asked, looks in (("off", 1), ("alternate", 1), ("both", 2)):
-        assert threads_here(0, asked) == max(1, min(MOST_THREADS, here // looks))
-        assert threads_here(3, asked) == 3
+    assert (threads_here(0, "off"), threads_here(0, "both")) == threads
+    assert threads_here(0, "alternate") == threads[0]
+    assert threads_here(3, "off") == threads_here(3, "both") == 3
     assert [mode_here(asked) for asked in ("off", "alternate", "both")] == ["off", "alternate", "both"]
 
 

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from streams import FPS, ScriptedFeed, free_address, scripted_config, write_model
 
+import realtime.lead_time as lead_time
 import realtime.pipeline as pipeline
+from realtime.camera.latency import CameraLatency
 from realtime.config import Config
 from realtime.errors import ConfigError
 from realtime.lead import Leader, Led, pose_at
@@ -121,6 +123,18 @@ def test_it_is_led_as_the_law_says_frame_by_frame(run: Run) -> None:
         assert (message.lead.ms, message.lead.confidence) == (led.ms, led.confidence)
         np.testing.assert_array_equal(message.lead.pose, led.pose)
         np.testing.assert_array_equal(message.lead.trans, led.trans)
+
+
+def test_a_camera_latency_of_another_picture_size_is_said_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    measured = CameraLatency(60.0, 2.0, 1920, 1080, 30.0, "MJPG", "", "", with_screen=False)
+    monkeypatch.setattr(lead_time, "stored_latency", lambda _name: measured)
+    run("auto")
+    said = [record.message for record in caplog.records if "measured at" in record.message]
+    height, width = ScriptedFeed(1).next(0.0).image.shape[:2]
+    assert len(said) == 1 and f"measured at 1920×1080, and it runs at {width}×{height}" in said[0]
+    assert width != height
 
 
 def test_nothing_is_led_through_a_loss(run: Run) -> None:

@@ -87,7 +87,7 @@ class Observer:
     """Lets the perception look at pictures."""
 
     def __init__(self) -> None:
-        self._perception = _Watched(PerceptionConfig(mirror="off", map="off"))
+        self._perception = _Watched(PerceptionConfig(mirror="off", map="off", threads=1))
 
     def observe(self, pictures: Iterable[np.ndarray], t_s: np.ndarray) -> Observed:
         """pictures (H, W, 3) uint8 BGR taken at t_s (T,) seconds."""

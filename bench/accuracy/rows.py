@@ -52,6 +52,7 @@ class Row:
     def config(self, engine: str) -> Config:
         """Raises ConfigError for a setting that there is not."""
         config = Config(model=self.model, engine=engine)
+        config.perception.threads = 1  # whatever is measured beside it; what is seen is the same
         for setting in self.settings:
             apply_setting(config, setting)
         return config

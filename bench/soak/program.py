@@ -13,7 +13,7 @@ from typing import Any
 from bench.live_run import ROOT
 from bench.soak.recordings import check_recording
 
-# mirror=off: on two cores, one look at a picture leaves room for the load beside it.
+# mirror=off: on two cores, one look at a picture takes half of the processor time of two.
 FLAGS = ("--viewer", "none", "--set", "perception.mirror=off")
 RECORDINGS = ("soak.mcap", "soak.npz")
 END_S = 120.0  # how long it may take to make its recordings whole

@@ -116,6 +116,9 @@ def _checked(entry: Any) -> CameraLatency:
         value = getattr(latency, name)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
             raise ValueError(f"{name} is {value!r}; expected 0 to {most:g}")
+    for name in ("width", "height"):
+        if not isinstance(value := getattr(latency, name), int) or isinstance(value, bool) or value < 0:
+            raise ValueError(f"{name} is {value!r}; expected pixels")
     if not isinstance(latency.with_screen, bool):
         raise ValueError(f"with_screen is {latency.with_screen!r}; expected true or false")
     return latency

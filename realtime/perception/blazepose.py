@@ -47,11 +47,12 @@ class BlazePose:
                 )
         self.own_time_ns = 0  # of the last `process`, all of it
         self._mirror = mode_here(config.mirror)
-        threads = threads_here(config.threads, self._mirror)
-        self._detector = Detector(config.engine, threads)
-        self._network = LandmarkNetwork(config.engine, threads, twice=self._mirror == "both")
-        self._appearance = appearance_network(config, threads)
-        self._outline = OutlineNetwork(config.engine, threads) if config.mask else None
+        alone = threads_here(config.threads, "off")  # of what never runs beside a second look
+        per_look = threads_here(config.threads, self._mirror)
+        self._detector = Detector(config.engine, alone)
+        self._network = LandmarkNetwork(config.engine, per_look, twice=self._mirror == "both")
+        self._appearance = appearance_network(config, alone)
+        self._outline = OutlineNetwork(config.engine, alone) if config.mask else None
         self._steady = SteadyPoints()
         self._alternation = Alternation()
         self._region: Region | None = None  # where the person followed is expected in the next picture

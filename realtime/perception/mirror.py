@@ -18,7 +18,7 @@ from realtime.perception.look import LANDMARKS, SWAPPED, Look
 LIMBS = (slice(11, 23), slice(23, LANDMARKS))  # arms with hands; hips, legs and feet
 DOUBT = 0.5  # what the visibility of limbs is worth of which left and right are in doubt
 SHARE = 0.5  # of the newest difference between looks of two frames in the running one
-MOST_THREADS = 2  # of one look, unless more are asked for: a third has not been found worth it anywhere yet
+MOST_THREADS = 2  # of one look, unless more are asked for: more than two have not been measured
 
 
 def mode_here(asked: str) -> str:
@@ -33,7 +33,7 @@ def mode_here(asked: str) -> str:
 
 def threads_here(asked: int, mirror: str) -> int:
     """What `perception.threads` comes to: of 0, as many as there are cores for each look of `mirror` (off | alternate
-    | both), MOST_THREADS at the most. A second thread takes a third of a look's time (docs/benchmarks.md)."""
+    | both), MOST_THREADS at the most. With a second one a look takes two thirds of the time (docs/benchmarks.md)."""
     looks = 2 if mirror == "both" else 1
     return asked or max(1, min(MOST_THREADS, _usable_cores() // looks))
 
