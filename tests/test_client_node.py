@@ -98,7 +98,9 @@ def test_a_stream_with_keys_arrives(how: str, tmp_path: Path) -> None:
             said, complained = known.communicate(timeout=100)
             assert known.returncode == 0, complained
             assert json.loads(said)["state"] == "tracking"
-            assert stranger.poll() is None  # it waits, and hears nothing
+            stranger.kill()
+            heard, _ = stranger.communicate(timeout=100)
+            assert not heard  # it still waits, or has been told already that it is refused
         finally:
             for process in (stranger, known):
                 process.kill()
