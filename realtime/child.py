@@ -32,6 +32,7 @@ from realtime.terminal import print_anything
 EXIT_FINAL = 2  # bad arguments: starting the program again would not help
 EXIT_NO_DISPLAY = 5  # the viewer found no display and has said so
 GRACE_S = 1.0  # how long a child may take to end after its parent …
+AGAIN_S = 0.02  # until an interrupt that was lost comes again
 _longer_s = 0.0  # … unless it has said how much longer: take_longer
 
 _MARK = "HMMR_LIVE_CHILD"  # set for children: a program started by hand may well have an empty standard input
@@ -84,6 +85,7 @@ def run(main: Callable[[], int]) -> int:
     print_anything()
     _own_note_file = os.environ.pop(_NOTE, "")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.unraisablehook = _interrupt_again
     if os.environ.pop(_MARK, None):  # popped: it is not meant for programs started from here
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
         threading.Thread(target=_follow_parent, name="follow-parent", daemon=True).start()
@@ -131,6 +133,25 @@ def _write_note() -> None:
             return
         except OSError:  # on Windows also while our parent reads the one before
             time.sleep(0.01)
+
+
+def _interrupt_again(lost: sys.UnraisableHookArgs) -> None:
+    """A signal that comes while code runs that cannot raise (a callback of pyzmq's) would be told as "ignored" and be
+    lost. It comes again a moment later, when that code is over."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        again = threading.Timer(AGAIN_S, _signal_main)
+        again.daemon = True
+        again.start()
+    else:
+        sys.__unraisablehook__(lost)
+
+
+def _signal_main() -> None:
+    main = threading.main_thread().ident
+    if sys.platform != "win32" and main is not None:
+        signal.pthread_kill(main, signal.SIGTERM)  # out of a sleep, too
+    else:
+        _thread.interrupt_main(signal.SIGTERM)
 
 
 def _follow_parent() -> None:
