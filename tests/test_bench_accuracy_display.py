@@ -142,6 +142,7 @@ def test_only_who_keeps_still_counts_as_still():
     still = shown[66][NO_LEAD]["still"]
     moved = np.linalg.norm(np.full(3, 2.0)) * (POINT_JOINTS > 2).mean()
     assert len(still) > 20 and still == pytest.approx(moved, rel=1e-3)
+    np.testing.assert_array_equal(shown[66][OURS]["still"], still)  # to the bit: nothing is led
     # Slow for a frame or two, at a turn, is not still: it has to be so until it is shown.
     swings = swinging_truth(FRAMES)
     shown = display.display_errors(swings, true_track(swings), np.ones(FRAMES, bool))
@@ -179,7 +180,6 @@ def test_ratios_are_to_no_lead_and_targets_judge_them(capsys):
     assert judged(8.0, 12.1, 1.0, 1.0).count(False) == 3
     assert judged(8.0, 12.0, 1.001, 1.0).count(False) == judged(8.0, 12.0, 1.0, 1.001).count(False) == 1
     assert judged(8.0, 12.0, 1.0, 1.0004).count(False) == 1  # told as 1.000
-    assert all(judged(8.0, 12.0, 1.0, 1.000002))  # what float32 leaves
 
 
 @pytest.mark.parametrize("at", range(3))

@@ -71,22 +71,19 @@ def test_a_damaged_file_is_a_warning_that_names_it(content, caplog) -> None:
     assert str(file) in caplog.text and "calib.latency" in caplog.text and len(caplog.records) == 1
 
 
-@pytest.mark.parametrize("bad", [-1.0, 1e9, float("nan"), "60", None, True])
-def test_a_number_that_cannot_be_is_not_used(bad, caplog) -> None:
+@pytest.mark.parametrize(
+    ("key", "bad"),
+    [
+        *(("latency_ms", bad) for bad in (-1.0, 1e9, float("nan"), "60", None, True)),
+        *(("width", bad) for bad in (None, "640", -1, 640.5, True)),
+    ],
+)
+def test_a_number_that_cannot_be_is_not_used(key, bad, caplog) -> None:
     file = store_latency("camera 0", MEASURED)
     content = json.loads(file.read_text())
-    content["cameras"]["camera 0"]["latency_ms"] = bad
+    content["cameras"]["camera 0"][key] = bad
     file.write_text(json.dumps(content))
-    assert stored_ms("camera 0") is None and "latency_ms" in caplog.text
-
-
-@pytest.mark.parametrize("bad", [None, "640", -1, 640.5, True])
-def test_a_size_that_cannot_be_is_not_used(bad, caplog) -> None:
-    file = store_latency("camera 0", MEASURED)
-    content = json.loads(file.read_text())
-    content["cameras"]["camera 0"]["width"] = bad
-    file.write_text(json.dumps(content))
-    assert stored_ms("camera 0") is None and "width" in caplog.text
+    assert stored_ms("camera 0") is None and key in caplog.text
 
 
 def test_a_damaged_file_is_moved_aside_by_the_next_measurement(caplog) -> None:

@@ -98,9 +98,11 @@ def test_a_stream_with_keys_arrives(how: str, tmp_path: Path) -> None:
             said, complained = known.communicate(timeout=100)
             assert known.returncode == 0, complained
             assert json.loads(said)["state"] == "tracking"
+            refused = stranger.poll()  # None: it still waits to be told so
             stranger.kill()
-            heard, _ = stranger.communicate(timeout=100)
-            assert not heard  # it still waits, or has been told already that it is refused
+            heard, complained = stranger.communicate(timeout=100)
+            assert not heard
+            assert refused is None or (refused == 2 and REFUSALS["no key"] in complained), complained
         finally:
             for process in (stranger, known):
                 process.kill()

@@ -67,7 +67,7 @@ def display_errors(truth: Truth, track: Track, ok: np.ndarray) -> Shown:
             CONSTANT: own + k * velocity,
             ONE_EURO: smooth + k * steady,
             NETWORK: _points(truth.body, track.estimates, _foretold(track.estimates, led_ms)),
-            OURS: _points(truth.body, track.estimates, _led(stamps, track.estimates, led_ms)),
+            OURS: _led(truth.body, stamps, track.estimates, led_ms, own),
         }
         then = np.arange(k, count)
         then = then[begun[then - k] & ok[then]]
@@ -92,11 +92,16 @@ def display_errors(truth: Truth, track: Track, ok: np.ndarray) -> Shown:
     return result
 
 
-def _led(stamps: np.ndarray, estimates: Sequence[Estimate], ms: float) -> np.ndarray:
-    """(T, 24, 3, 3), led as the stream leads."""
+def _led(
+    body: Body, stamps: np.ndarray, estimates: Sequence[Estimate], ms: float, own: np.ndarray
+) -> np.ndarray:
+    """(T, 14, 3) about the pelvis, led as the stream leads; `own` (T, 14, 3) where the pose is left as it was seen, for
+    joints that are worked out once more differ in the last bits, and to who keeps still that would be movement."""
     leader = Leader()
-    poses = [leader.lead(int(t), estimate, ms).pose for t, estimate in zip(stamps, estimates, strict=True)]
-    return axis_angle_to_matrix(np.stack(poses).reshape(-1, 24, 3))
+    poses = np.stack([leader.lead(int(t), one, ms).pose for t, one in zip(stamps, estimates, strict=True)])
+    is_seen = (poses == np.stack([one.theta[3:75] for one in estimates])).all(axis=1)
+    points = _points(body, estimates, axis_angle_to_matrix(poses.reshape(-1, 24, 3)))
+    return np.where(is_seen[:, None, None], own, points)
 
 
 def _foretold(estimates: Sequence[Estimate], ms: float) -> np.ndarray:

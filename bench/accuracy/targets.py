@@ -145,9 +145,7 @@ def _display(section: dict[str, Any]) -> list[Target]:
     # Without delay nothing is led.
     every = [group["methods"][display.OURS] for latency, group in section.items() if float(latency) > 0]
     found.append(Target("error at display time / no lead, worst latency", _worst(every, "truth_ratio"), 1.0))
-    # A pose that is not led comes here by way of its axis-angles: its joints differ in the sixth digit.
-    still = round(_worst(every, "still_ratio"), 4)
-    found.append(Target("movement of who keeps still / no lead, worst", still, 1.0))
+    found.append(Target("movement of who keeps still / no lead, worst", _worst(every, "still_ratio"), 1.0))
     return found
 
 
