@@ -9,6 +9,11 @@ import numpy as np
 
 MOST = 12  # candidates per way of looking, the largest first
 SMALLEST_AREA_PX = 40 * 15
+WIDE, NARROW_PX = (
+    1 / 6,
+    31,
+)  # the surroundings that a pixel is compared with, of the picture's width and in pixels
+DARKER, LITTLE_DARKER = 7, 3  # grey levels
 ASPECT = (0.7, 6.0)  # of width and height 2 : 1, seen from aside, either way
 STRAIGHT_PART = (0.1, 0.9)  # of a side: its ends are rounded by blur
 
@@ -16,14 +21,21 @@ STRAIGHT_PART = (0.1, 0.9)  # of a side: its ends are rounded by blur
 def find_frames(grey: np.ndarray) -> Iterator[np.ndarray]:
     """Corners of what may be the clock's frame, (4, 2) float32 pixels each, clockwise, the first side a long one.
 
-    grey: (H, W) uint8. First by local thresholds, then by one for the whole picture.
+    grey: (H, W) uint8. By local thresholds, then by one for the whole picture, then by narrower and finer local ones: a
+    small clock in a dark room is little of its frame's surroundings, and a faint one in a light room hardly darker.
     """
     smooth = cv2.GaussianBlur(grey, (3, 3), 0)
-    around = max(31, grey.shape[1] // 6) | 1
     yield from _quadrangles(
-        cv2.adaptiveThreshold(smooth, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY_INV, around, 7)
+        _darker_than_around(smooth, max(NARROW_PX, int(grey.shape[1] * WIDE) | 1), DARKER)
     )
     yield from _quadrangles(cv2.threshold(smooth, 0, 255, cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU)[1])
+    yield from _quadrangles(_darker_than_around(smooth, NARROW_PX, LITTLE_DARKER))
+
+
+def _darker_than_around(smooth: np.ndarray, width_px: int, darker: int) -> np.ndarray:
+    return cv2.adaptiveThreshold(
+        smooth, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY_INV, width_px, darker
+    )
 
 
 def _quadrangles(dark: np.ndarray) -> Iterator[np.ndarray]:

@@ -14,6 +14,7 @@ from calib.pattern import (
     BORDER,
     HEIGHT_CELLS,
     LANE_ROWS,
+    MARGIN_CELLS,
     MARK_COLUMNS,
     MARKS,
     WIDTH_CELLS,
@@ -25,7 +26,7 @@ Trouble = Literal["", "not found", "too small", "too faint", "unreadable"]
 LARGEST_PX = 960  # wider pictures are made smaller first: the boxes are large enough
 SMALLEST_CELL_PX = 4.0
 FAINTEST = 18.0  # grey levels between the frame and the white around it
-RING_SHARE = 0.75  # of the frame's and the margin's cells that must be black and white: the rest may be glare
+RING_SHARE = 0.75  # of the cells of the frame, and of the white on its either side: the rest may be glare
 MIN_MARKS = 2.0  # of 4
 CELL_PX = 8  # of the straightened picture, of whose cells the inner half is looked at
 
@@ -74,16 +75,20 @@ class ClockReader:
 
     def _read_at(self, grey: np.ndarray, corners: np.ndarray) -> Reading:
         nothing = (None,) * len(self._lane_rows)
+        with_white = _cells(grey, corners)
+        farther, outside, frame, inside = (_ring(with_white, depth) for depth in range(4))
+        black, white = np.median(frame), np.median(inside)
+        contrast, middle = float(white - black), (black + white) / 2
+        # A room is full of quadrangles: only a black frame with white on either side is the clock, far or near. What is
+        # found of a small one may lie a part of a cell inside it.
+        white_outside = max((outside > middle).mean(), (farther > middle).mean())
+        if min(white_outside, (frame < middle).mean(), (inside > middle).mean()) < RING_SHARE:
+            return Reading(nothing, "not found")
+        if contrast < FAINTEST:
+            return Reading(nothing, "too faint")
         if np.linalg.norm(corners[1] - corners[0]) < WIDTH_CELLS * SMALLEST_CELL_PX:
             return Reading(nothing, "too small")
-        cells = _cells(grey, corners)
-        black, white = np.median(_ring(cells, 0)), np.median(_ring(cells, 1))
-        contrast = float(white - black)
-        if contrast < FAINTEST:
-            return Reading(nothing, "too faint" if contrast > 0 else "not found")
-        middle = (black + white) / 2
-        if min((_ring(cells, 0) < middle).mean(), (_ring(cells, 1) > middle).mean()) < RING_SHARE:
-            return Reading(nothing, "not found")
+        cells = with_white[MARGIN_CELLS:-MARGIN_CELLS, MARGIN_CELLS:-MARGIN_CELLS]
         for seen in (cells, cells[::-1, ::-1], cells[:, ::-1], cells[::-1]):
             inner = seen[BORDER:-BORDER, BORDER:-BORDER]
             lanes = [
@@ -98,14 +103,18 @@ class ClockReader:
 
 
 def _cells(grey: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Mean grey of the inner half of each cell, (HEIGHT_CELLS, WIDTH_CELLS) float32."""
-    width, height = WIDTH_CELLS * CELL_PX, HEIGHT_CELLS * CELL_PX
-    straight = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32) - 0.5
-    flat = cv2.warpPerspective(grey, cv2.getPerspectiveTransform(corners, straight), (width, height))
+    """Mean grey of the inner half of each cell, of the frame and of the margin around it, float32
+    (HEIGHT_CELLS + 2 MARGIN_CELLS, WIDTH_CELLS + 2 MARGIN_CELLS).
+    """
+    rows, columns = HEIGHT_CELLS + 2 * MARGIN_CELLS, WIDTH_CELLS + 2 * MARGIN_CELLS
+    unit = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+    straight = CELL_PX * (MARGIN_CELLS + unit * (WIDTH_CELLS, HEIGHT_CELLS)).astype(np.float32) - 0.5
+    warp = cv2.getPerspectiveTransform(corners, straight)
+    flat = cv2.warpPerspective(
+        grey, warp, (columns * CELL_PX, rows * CELL_PX), borderMode=cv2.BORDER_REPLICATE
+    )
     quarter = CELL_PX // 4
-    parts = flat.reshape(HEIGHT_CELLS, CELL_PX, WIDTH_CELLS, CELL_PX)[
-        :, quarter:-quarter, :, quarter:-quarter
-    ]
+    parts = flat.reshape(rows, CELL_PX, columns, CELL_PX)[:, quarter:-quarter, :, quarter:-quarter]
     return parts.mean((1, 3), dtype=np.float32)
 
 

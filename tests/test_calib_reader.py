@@ -87,19 +87,30 @@ def test_pictures_without_a_clock() -> None:
         )  # which one is a guess, from what came nearest to a clock
 
 
-def test_what_is_in_the_way_is_told() -> None:
+def troubles(**settings: object) -> Counter[str]:
     shown = SimulatedScreen()
     shown.draw(0, (77,))
+    cameras = [SimulatedCamera(seed=seed, tilt=0.0, **settings) for seed in range(6)]
+    return Counter(ClockReader(1).read(camera.picture(shown, 100 * MS)).trouble for camera in cameras)
 
-    def trouble(**settings: object) -> str:
-        camera = SimulatedCamera(tilt=0.0, **settings)
-        return ClockReader(1).read(camera.picture(shown, 100 * MS)).trouble
 
-    assert trouble() == ""
-    assert trouble(fill=0.13) == "too small"
-    assert trouble(white=40.0, black=27.0, noise=0.5) == "too faint"
-    blurred = trouble(blur_px=9.0, fill=0.6)
-    assert blurred in ("unreadable", "not found")
+def test_what_is_in_the_way_is_told() -> None:
+    assert troubles() == {"": 6}
+    for fill in (0.13, 0.15):
+        assert troubles(fill=fill)["too small"] >= 5
+    for white, black in ((40.0, 27.0), (200.0, 185.0)):  # darker and lighter than the room
+        assert troubles(white=white, black=black, noise=0.5) == {"too faint": 6}
+    assert set(troubles(blur_px=11.0, fill=0.6)) <= {"unreadable", "not found"}
+
+
+def test_dark_boxes_of_something_else_are_no_clock_that_is_too_small() -> None:
+    """It said "move the camera nearer" of every room in which something is dark and has four corners."""
+    chance = np.random.default_rng(3)
+    told = Counter()
+    for _ in range(200):
+        boxes = np.kron(chance.choice([32, 224], (5, 8)), np.ones((24, 20))).astype(np.uint8)
+        told[ClockReader(1).read(cv2.imdecode(cv2.imencode(".jpg", boxes)[1], 0)).trouble] += 1
+    assert told == {"not found": 200}
 
 
 def test_a_camera_that_moves_is_followed() -> None:

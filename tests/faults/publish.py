@@ -16,6 +16,8 @@ from realtime.clock import clock_id
 from realtime.config import BusConfig
 from realtime.messages import PoseMessage, StatusMessage, encode_pose, encode_status
 
+PATIENCE_S = 60.0  # for the programs that are waited for
+
 
 def pose(seq: int, vertices: int = 0) -> bytes:
     now = time.monotonic_ns()
@@ -55,7 +57,10 @@ def main() -> None:
     arguments = parser.parse_args()
     with Publisher(arguments.address, BusConfig()) as publisher:
         print(publisher.address, flush=True)
+        patience_ends = time.monotonic() + PATIENCE_S
         while publisher.subscribers["pose"] < arguments.wait_for:
+            if time.monotonic() > patience_ends:
+                raise TimeoutError(f"waited {PATIENCE_S} s for {arguments.wait_for}: {publisher.subscribers}")
             publisher.poll()
             time.sleep(0.005)
         seq, turns_ms, started = 0, [], time.monotonic()
