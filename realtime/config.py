@@ -45,7 +45,7 @@ class PerceptionConfig:
     engine: str = "auto"  # auto | onnxruntime | tensorrt
     threads: int = 0  # on the CPU, per look; 0: two where two cores are there for each look, else one
     # off | alternate (every other frame's crop mirrored) | both (two looks per frame) | auto: both where a second
-    # core is there for the second look, else off
+    # core and, live, the time are there for the second look, else off
     mirror: str = "auto"
     map: str = "auto"  # the network's map as appearance features, too: auto (where their encoder is there) | on | off
     mask: bool = False  # fill Detection.mask; the viewer's picture then dims what is not the person

@@ -105,7 +105,8 @@ class Stream:
         stack.callback(self.engine.close)
         self.estimator = Estimator(self.engine, self.body, config)
         self.smoother = Smoother(self.body, config.smoothing)
-        self.view = View(feed, make_perception(config), Tracker(config.perception))
+        fps = None if config.every_frame else feed.status().nominal_fps or config.camera.fps
+        self.view = View(feed, make_perception(config, fps), Tracker(config.perception))
         stack.callback(self.view.close)
         check_appearance(self.view.perception, self.engine)
         self.tally = Tally()

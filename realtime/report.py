@@ -64,12 +64,13 @@ class Report:
         stream, camera = self._stream, self._stream.view.feed.status()
         engine = stream.engine
         self._terminal.say(f"source  {camera.name}: {camera.message}")
-        self._terminal.say(f"sees    {in_short(stream.view.perception)}")
+        self._terminal.say(
+            f"sees    {in_short(stream.view.perception)}{_why(stream.view.perception.describe())}"
+        )
         what = engine.describe()
-        why = f"; {what['chosen']}" if what.get("chosen") else ""
         late = f", {engine.delay} frames of look-ahead" if engine.delay else ""
         self._terminal.say(
-            f"engine  {engine.name} on {engine.device}, {what['precision']}, model {engine.model_id}{late}{why}"
+            f"engine  {engine.name} on {engine.device}, {what['precision']}, model {engine.model_id}{late}{_why(what)}"
         )
         self._terminal.say(f"body    {stream.body.id}")
         self._terminal.say(f"lead    {stream.lead_time.in_words()}")
@@ -193,3 +194,7 @@ class Report:
             ],
             versions=self._versions,
         )
+
+
+def _why(described: dict[str, Any]) -> str:
+    return f"; {described['chosen']}" if described.get("chosen") else ""

@@ -134,6 +134,6 @@ def scripted_config(
 ) -> Config:
     """For realtime.pipeline.run, which from now on has this camera and perception, and no viewer."""
     monkeypatch.setattr(pipeline, "open_feed", lambda config: feed)
-    monkeypatch.setattr(pipeline, "make_perception", lambda config: perception or ScriptedPerception())
+    monkeypatch.setattr(pipeline, "make_perception", lambda config, fps: perception or ScriptedPerception())
     given: dict = {"source": "scripted", "viewer_kind": "none", "model": str(model)}
     return Config(**{**given, "bus_address": free_address(), **settings})

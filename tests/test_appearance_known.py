@@ -97,7 +97,7 @@ def time_frames(model, folder):
 @pytest.mark.parametrize("meet", [run_live, measure_rows, make_a_gate, time_frames])
 def test_wherever_they_meet(meet, models, tmp_path, monkeypatch):
     for module in (pipeline, live, gpu, realtime.perception):
-        monkeypatch.setattr(module, "make_perception", lambda config: Seeing())
+        monkeypatch.setattr(module, "make_perception", lambda config, *fps: Seeing())
     monkeypatch.setattr(pipeline, "open_feed", lambda config: ScriptedFeed(3))
     given, load = {"default": models[OURS]}, engines.load  # make_gate asks for that
     monkeypatch.setattr(

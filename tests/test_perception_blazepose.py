@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from realtime.config import PerceptionConfig
 from realtime.errors import ConfigError, LoadError
 from realtime.perception import graphs, in_short
 from realtime.perception.blazepose import BlazePose
+from realtime.perception.look import TRIES, LandmarkNetwork
 
 ROOT = Path(__file__).resolve().parent.parent
 STEP_NS = 33_333_000
@@ -179,6 +181,43 @@ def test_a_look_has_the_threads_that_are_there_for_it(monkeypatch, mirror, asked
     assert pose.describe()["engine"]["threads"] == each
     assert pose._detector._runner.describe()["threads"] == (asked or 2)  # never beside a look
     pose.close()
+
+
+@pytest.mark.parametrize(
+    ("mirror", "fps", "takes_s", "comes_to"),
+    [
+        ("auto", 30.0, 0.041, "off"),
+        ("auto", 30.0, 0.012, "both"),
+        ("auto", 60.0, 0.012, "off"),  # a camera of 60 fps leaves half the time
+        ("auto", None, 0.041, "both"),  # every frame of a file: it waits
+        ("both", 30.0, 0.041, "both"),  # who asks for it gets it
+    ],
+)
+def test_two_looks_only_where_there_is_time_for_them(monkeypatch, mirror, fps, takes_s, comes_to):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
+    monkeypatch.setattr(LandmarkNetwork, "quickest_s", lambda self: takes_s)
+    chosen = BlazePose(PerceptionConfig(mirror=mirror, engine="onnxruntime"), fps)
+    asked_for = BlazePose(PerceptionConfig(mirror=comes_to, engine="onnxruntime"))
+    told, same = chosen.describe(), asked_for.describe()
+    why = told.pop("chosen", "")
+    assert told == same and told["mirror"] == comes_to  # threads of each look, too
+    if comes_to == "off":
+        assert (
+            why
+            == f"two looks at a picture take {takes_s * 1e3:.0f} ms here, {600 / fps:.0f} would do at {fps:.0f} fps"
+        )
+    else:
+        assert not why
+    for pose in (chosen, asked_for):
+        pose.close()
+
+
+def test_how_long_two_looks_take_is_measured():
+    network = LandmarkNetwork("onnxruntime", 1, twice=True)
+    started_s = time.perf_counter()
+    quickest_s = network.quickest_s()
+    assert 0.001 < quickest_s <= (time.perf_counter() - started_s) / TRIES
+    network.close()
 
 
 def test_bad_settings():

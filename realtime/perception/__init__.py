@@ -42,13 +42,13 @@ class Perception(Protocol):
         "appearance": where it has such features, which encoder makes them."""
 
 
-def _blazepose(config: Config) -> Perception:
+def _blazepose(config: Config, fps: float | None) -> Perception:
     from realtime.perception.blazepose import BlazePose
 
-    return BlazePose(config.perception)
+    return BlazePose(config.perception, fps)
 
 
-def _mediapipe(config: Config) -> Perception:
+def _mediapipe(config: Config, fps: float | None) -> Perception:
     asked = {"mirror": config.perception.mirror not in ("auto", "off"), "map": config.perception.map == "on"}
     for key, wanted in {**asked, "mask": config.perception.mask}.items():
         if wanted:
@@ -60,14 +60,17 @@ def _mediapipe(config: Config) -> Perception:
     return MediaPipePose(config.perception.complexity)
 
 
-PERCEPTIONS: dict[str, Callable[[Config], Perception]] = {  # imported when asked for
+PERCEPTIONS: dict[str, Callable[[Config, float | None], Perception]] = {  # imported when asked for
     "blazepose": _blazepose,
     "mediapipe": _mediapipe,
 }
 
 
-def make_perception(config: Config) -> Perception:
+def make_perception(config: Config, fps: float | None = None) -> Perception:
     """The perception that `config.perception.name` names, ready to process.
+
+    fps: pictures a second that it is to keep up with; None: it is waited for. With None, what it says of a picture
+    depends on the settings and the number of cores alone, otherwise on how fast they are, too.
 
     Raises ConfigError for an unknown name or a bad setting, LoadError if its models cannot be loaded.
     """
@@ -76,7 +79,7 @@ def make_perception(config: Config) -> Perception:
         raise ConfigError(
             f"--set perception.name={name}: no such perception; known: {', '.join(sorted(PERCEPTIONS))}"
         )
-    return PERCEPTIONS[name](config)
+    return PERCEPTIONS[name](config, fps)
 
 
 def in_short(perception: Perception) -> str:

@@ -23,7 +23,7 @@ from realtime.observation import Detection
 from realtime.perception.appearance import appearance_network
 from realtime.perception.detector import Detector
 from realtime.perception.look import FOLLOWED, LANDMARKS, SIZE, LandmarkNetwork, Look
-from realtime.perception.mirror import Alternation, merge, mode_here, threads_here
+from realtime.perception.mirror import Alternation, merge, mode_here, threads_here, too_slow
 from realtime.perception.outline import OutlineNetwork
 from realtime.perception.region import Region, SteadyPoints, region_around
 
@@ -38,7 +38,10 @@ class BlazePose:
 
     name = "blazepose"
 
-    def __init__(self, config: PerceptionConfig) -> None:
+    def __init__(self, config: PerceptionConfig, fps: float | None = None) -> None:
+        """fps: of the source, where it does not wait; None where it does. Of the two, only a source that does not wait
+        makes `mirror=auto` ask whether there is time for two looks.
+        """
         words = {"mirror": MIRROR_MODES, "map": MAP_MODES, "engine": PERCEPTION_ENGINES}
         for key, known in words.items():
             if getattr(config, key) not in known:
@@ -47,16 +50,26 @@ class BlazePose:
                 )
         self.own_time_ns = 0  # of the last `process`, all of it
         self._mirror = mode_here(config.mirror)
+        self._chosen = ""  # why, where `auto` did not come to what the cores alone would say
         alone = threads_here(config.threads, "off")  # of what never runs beside a second look
-        per_look = threads_here(config.threads, self._mirror)
+        self._network = self._landmark_network(config)
+        if config.mirror == "auto" and self._mirror == "both" and fps is not None:
+            self._chosen = too_slow(self._network.quickest_s(), fps)
+            if self._chosen:
+                self._network.close()
+                self._mirror = "off"
+                self._network = self._landmark_network(config)
         self._detector = Detector(config.engine, alone)
-        self._network = LandmarkNetwork(config.engine, per_look, twice=self._mirror == "both")
         self._appearance = appearance_network(config, alone)
         self._outline = OutlineNetwork(config.engine, alone) if config.mask else None
         self._steady = SteadyPoints()
         self._alternation = Alternation()
         self._region: Region | None = None  # where the person followed is expected in the next picture
         self._before: Look | None = None  # what the picture before came to
+
+    def _landmark_network(self, config: PerceptionConfig) -> LandmarkNetwork:
+        per_look = threads_here(config.threads, self._mirror)
+        return LandmarkNetwork(config.engine, per_look, twice=self._mirror == "both")
 
     def process(self, image: np.ndarray, t_ns: int) -> Detection | None:
         """image: (H, W, 3) uint8 BGR, or (H, W) grey. t_ns: its stamp; steadies the square."""
@@ -128,6 +141,7 @@ class BlazePose:
             "name": self.name,
             "version": self._network.source,
             "mirror": self._mirror,
+            **({"chosen": self._chosen} if self._chosen else {}),
             "map": self._appearance is not None,
             "appearance": None if self._appearance is None else self._appearance.source,
             "mask": self._outline is not None,

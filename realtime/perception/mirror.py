@@ -18,6 +18,9 @@ from realtime.perception.look import LANDMARKS, SWAPPED, Look
 LIMBS = (slice(11, 23), slice(23, LANDMARKS))  # arms with hands; hips, legs and feet
 DOUBT = 0.5  # what the visibility of limbs is worth of which left and right are in doubt
 SHARE = 0.5  # of the newest difference between looks of two frames in the running one
+TWO_LOOKS_SHARE = (
+    0.6  # of the time between two pictures: the rest is for all that comes after, and for other programs
+)
 MOST_THREADS = 2  # of one look, unless more are asked for: more than two have not been measured
 
 
@@ -29,6 +32,14 @@ def mode_here(asked: str) -> str:
     if asked != "auto":
         return asked
     return "both" if _usable_cores() >= 2 else "off"
+
+
+def too_slow(two_looks_s: float, fps: float) -> str:
+    """Why `auto` comes to `off` all the same at so many pictures a second; empty where there is time for two looks."""
+    fit_s = TWO_LOOKS_SHARE / fps
+    if two_looks_s <= fit_s:
+        return ""
+    return f"two looks at a picture take {two_looks_s * 1e3:.0f} ms here, {fit_s * 1e3:.0f} would do at {fps:.0f} fps"
 
 
 def threads_here(asked: int, mirror: str) -> int:
