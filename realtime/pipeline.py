@@ -143,9 +143,8 @@ class Stream:
                 self._end_silence()
                 continue
             frame, observation = seen
-            if not self.processed:
-                height, width = frame.image.shape[:2]
-                self.lead_time.check_mode(width, height)
+            height, width = frame.image.shape[:2]
+            self.lead_time.check_mode(width, height)
             self._take(frame, observation)
             estimate = self.estimator.update(frame.t_capture_ns, observation)
             self.processed += 1

@@ -88,10 +88,16 @@ def test_a_measurement_of_another_size_is_said(
     monkeypatch.setattr(lead_time_module, "stored_latency", {"camera 0": measured}.get)
     _, tally, config = lead_time()
     one = LeadTime(config, "camera 0", tally, FURTHEST_MS)
-    one.check_mode(640, 480)
-    assert not caplog.text
-    one.check_mode(1280, 720)
-    assert "measured at 640×480, and it runs at 1280×720: 70 ms may be wrong" in caplog.text
+    for width, height, said in (
+        (640, 480, 0),
+        (1280, 720, 1),
+        (1280, 720, 1),  # once
+        (640, 480, 1),
+        (1920, 1080, 2),  # connected anew, otherwise
+    ):
+        one.check_mode(width, height)
+        assert caplog.text.count("measured at 640×480") == said
+    assert "and it runs at 1280×720: 70 ms may be wrong" in caplog.text
     caplog.clear()
     for other in ("camera 1", "camera 0"):  # not measured; and the user knows better
         LeadTime(config, other, tally, FURTHEST_MS).check_mode(1280, 720)
