@@ -12,8 +12,15 @@ if __name__ == "__main__":
         signal.signal(signal.SIGINT, lambda *_: os._exit(0))
     code = 0
     with contextlib.suppress(KeyboardInterrupt):
-        from realtime.cli import main
-
+        try:
+            from realtime.cli import main
+        except ModuleNotFoundError as error:
+            print(
+                f"run_live: the package {error.name} is not installed for {sys.executable}\n"
+                "`make demo` sets up .venv; after that: .venv/bin/python run_live.py",
+                file=sys.stderr,
+            )
+            sys.exit(4)  # as of every part that cannot be loaded
         code = main()
     # All is closed and on the disk by now. Taking torch and MediaPipe apart would last another second for nothing.
     for out in filter(None, (sys.stdout, sys.stderr)):  # None: closed, or a program without a terminal

@@ -2,8 +2,7 @@
 start the first pose comes; its memory.
 
     python -m bench.latency [--source demo|FILE|0] [--seconds 20] [flags of run_live.py]
-    python -m bench.latency --against mediapipe      the same with MediaPipe as perception, in turns, side by side;
-                                                     with --set perception.mirror=off as issue 3 asks for it
+    python -m bench.latency --against mediapipe      the same with MediaPipe as perception, in turns, side by side
     python -m bench.latency --fps 15,30,60           the clip's pictures at these rates, one session each; of a camera,
                                                      what it is asked for
     python -m bench.latency --subscribers 16 --viewer --recording --hog      each beside the unloaded run, in turns
@@ -12,7 +11,7 @@ start the first pose comes; its memory.
 Starts run_live.py without a viewer at the clip's own rate, listens on its bus, and watches it. Stages are stamped
 inside the program (realtime/summary.py, `--trace`); received is stamped here, in another process on the same clock, and
 a third reads the newest pose at 60 render ticks a second. With a clip as source this is the latency of the software:
-exposure, driver and display come on top (docs/benchmarks.md says what is measured where). Without a display the
+exposure, driver and display come on top (docs/latency.md says what is measured where). Without a display the
 viewer draws every pose unseen.
 """
 

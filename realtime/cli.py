@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from realtime.bus.publisher import keys_for
 from realtime.config import MAP_MODES, MIRROR_MODES, PERCEPTION_ENGINES, Config, apply_setting, settable_keys
@@ -90,6 +90,21 @@ EXTRAS = {
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message}; see run_live.py --help")
+
+
+class _Once(argparse.Action):
+    """One value: a second would silently take its place, and a file that was asked for would not be written."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        flags: argparse.Namespace,
+        value: Any,
+        option: str | None = None,
+    ) -> None:
+        if getattr(flags, self.dest) != self.default:
+            raise argparse.ArgumentError(self, f"given twice, {getattr(flags, self.dest)} and {value}")
+        setattr(flags, self.dest, value)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -179,9 +194,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--frames", type=_count, default=0, metavar="N", help="end after N processed frames")
     add("--duration", type=_seconds, default=0.0, metavar="S", help="end after S seconds")
-    add("--summary", default="", metavar="PATH.json", help="write what the run did: frames, drops, latencies")
+    add(
+        "--summary",
+        action=_Once,
+        default="",
+        metavar="PATH.json",
+        help="write what the run did: frames, drops, latencies",
+    )
     add(
         "--trace",
+        action=_Once,
         default="",
         metavar="PATH",
         help="write when each frame passed each stage: .json (Chrome trace, opens in Perfetto) or .csv; the last "

@@ -181,7 +181,8 @@ def apply_setting(config: Config, assignment: str) -> None:
 
 
 def _parse(key: str, text: str, kind: Any) -> Any:
-    if kind == float | None:
+    may_be_unset = kind == float | None
+    if may_be_unset:
         if text.lower() == UNSET:
             return None
         kind = float
@@ -194,7 +195,9 @@ def _parse(key: str, text: str, kind: Any) -> Any:
     try:
         value = kind(text)
     except ValueError:
-        raise ConfigError(f"--set {key}={text}: expected a value of type {kind.__name__}") from None
+        number = "a whole number" if kind is int else "a number"
+        unset = f", or {UNSET}" if may_be_unset else ""
+        raise ConfigError(f"--set {key}={text}: expected {number}{unset}") from None
     if isinstance(value, float) and not (abs(value) < float("inf")):
         raise ConfigError(f"--set {key}={text}: expected a finite number")
     return value

@@ -66,7 +66,7 @@ class LeadTime:
     """
 
     def __init__(self, config: Config, camera: str, tally: Tally, furthest_ms: float) -> None:
-        self._asked_ms = asked_ms(config.lead.mode)
+        self._asked, self._asked_ms = f"--lead {config.lead.mode}", asked_ms(config.lead.mode)
         self._furthest_ms = furthest_ms
         self._every_frame = config.every_frame
         is_asked = self._asked_ms is not None or config.camera.latency_ms is not None
@@ -91,7 +91,7 @@ class LeadTime:
     def off(self) -> str:
         """Why nothing is led; "" where it is."""
         if self._asked_ms is not None:
-            return "" if self._asked_ms else "--lead off"
+            return "" if self._asked_ms else self._asked
         if self._every_frame:
             return "--every-frame: nobody watches"
         return "" if self._furthest_ms else "runtime.ahead_ms is empty: nothing is foretold"

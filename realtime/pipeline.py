@@ -73,6 +73,10 @@ def run(config: Config) -> Summary:
             summary.write(Path(config.summary))
         except OSError as error:
             log.error("--summary %s could not be written (%s)", config.summary, error.strerror)
+        else:
+            terminal.say(f"written: {config.summary}")
+    if stream.trace is not None and stream.trace.is_written:
+        terminal.say(f"written: {config.trace}")
     return summary
 
 
@@ -105,8 +109,7 @@ class Stream:
         stack.callback(self.engine.close)
         self.estimator = Estimator(self.engine, self.body, config)
         self.smoother = Smoother(self.body, config.smoothing)
-        fps = None if config.every_frame else feed.status().nominal_fps or config.camera.fps
-        self.view = View(feed, make_perception(config, fps), Tracker(config.perception))
+        self.view = View(feed, make_perception(config, feed.expected_fps), Tracker(config.perception))
         stack.callback(self.view.close)
         check_appearance(self.view.perception, self.engine)
         self.tally = Tally()
@@ -164,9 +167,10 @@ class Stream:
         taken = self.taken.popleft()
         estimate = self.smoother.smooth(taken.frame.t_capture_ns, estimate)
         estimated_ns = time.monotonic_ns()
-        if not self._publish(taken.frame, estimate):
+        sent_ns = self._publish(taken.frame, estimate)
+        if sent_ns is None:
             return
-        self._count(taken, estimate, complete_ns, estimated_ns, time.monotonic_ns())
+        self._count(taken, estimate, complete_ns, estimated_ns, sent_ns)
         for recorder in self.recorders:
             if isinstance(recorder, Recorder):
                 recorder.append(taken.frame, estimate)
@@ -205,7 +209,8 @@ class Stream:
             return "--duration"
         return "end of the source" if self.view.feed.ended else ""
 
-    def _publish(self, frame: Frame, estimate: Estimate) -> bool:
+    def _publish(self, frame: Frame, estimate: Estimate) -> int | None:
+        """When it was handed to the bus, by time.monotonic_ns(); None where its numbers may not go out."""
         try:
             message = PoseMessage.from_estimate(
                 estimate,
@@ -223,9 +228,10 @@ class Stream:
             self.invalid += 1
             if self.trace is not None:
                 self.trace.drop(frame.index, "invalid")
-            return False
+            return None
+        sent_ns = time.monotonic_ns()  # not after it: on two cores a subscriber may have it before we go on
         self.publisher.publish(data)
-        return True
+        return sent_ns
 
     def _led(self, frame: Frame, estimate: Estimate) -> Led | None:
         """Beside the estimate, the pose to show; None where none is led, or nobody is tracked."""

@@ -207,6 +207,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     path: Path = flags.recording
     if kind_of(path) in (".npz", ".amass.npz"):
         raise ConfigError(f"{path}: first make an .mcap of it: python -m realtime.convert {path} X.mcap")
+    if not path.is_file():
+        raise ConfigError(f"{path}: there is no such file")
     with Publisher(flags.bus, BusConfig(keys=flags.keys)) as publisher:
         replay = Replay(path, publisher, flags.speed, _enters() if flags.step else None)
         print(f"replay of {path}: {replay.poses} poses, on {publisher.address}", flush=True)

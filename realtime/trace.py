@@ -52,6 +52,7 @@ class Trace:
         self._feed = feed
         self._rows = np.zeros((latest, 2 + len(Stamps._fields)), np.int64)  # touched as it fills
         self._count = 0
+        self.is_written = False
         self._dropped: list[Drop] = []  # by the live loop, which does so once in a blue moon
 
     def add(self, frame: int, state: State, stamps: Stamps) -> None:
@@ -83,6 +84,7 @@ class Trace:
             drops = [drop for drop in drops if not rows or drop.t_ns >= rows[0].stamps.arrival_ns]
             text = json.dumps(chrome_trace(rows, drops), separators=(",", ":"), allow_nan=False)
         self._path.write_text(text + "\n", encoding="utf-8")
+        self.is_written = True
 
     def __enter__(self) -> Trace:
         return self

@@ -62,6 +62,7 @@ class ScriptedFeed:
     """Gives `frames` frames at once, each when asked, then ends, or stays silent for ever."""
 
     name = "scripted"
+    expected_fps = None
 
     def __init__(self, frames: int, then_silent: bool = False) -> None:
         self.left = frames

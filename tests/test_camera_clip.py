@@ -159,6 +159,17 @@ def test_an_absurd_rate_becomes_30_and_is_announced(tmp_path, monkeypatch, claim
     feed.close()
 
 
+def test_the_rate_is_known_before_it_is_opened(tmp_path) -> None:
+    slow, absurd = write_clip(tmp_path / "slow.avi", 3, 5), write_clip(tmp_path / "absurd.avi", 3, 1000)
+    expected = {str(slow): 5, str(absurd): FALLBACK_FPS, str(tmp_path / "absent.avi"): FALLBACK_FPS, "0": 24}
+    for source, fps in expected.items():
+        config = Config(source=source)
+        config.camera.fps = 24
+        feed = open_feed(config)
+        assert feed.expected_fps == fps and not feed.status().captured
+    assert open_feed(Config(source=str(slow), every_frame=True)).expected_fps is None
+
+
 def test_a_file_that_really_claims_1000_fps_plays_at_30(tmp_path) -> None:
     feed = started(write_clip(tmp_path / "clip.avi", 5, 1000))
     assert feed.status().nominal_fps == FALLBACK_FPS

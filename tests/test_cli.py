@@ -78,10 +78,13 @@ BAD_ARGUMENTS = {
     "duration nan": (["--duration", "nan"], "--duration"),
     "set without value": (["--set", "camera.width"], "key=value"),
     "set unknown": (["--set", "camera.widht=3"], "did you mean camera.width"),
-    "set wrong type": (["--set", "camera.width=wide"], "camera.width=wide"),
+    "set wrong type": (["--set", "camera.width=wide"], "camera.width=wide: expected a whole number"),
     "set out of range": (["--set", "camera.fov_deg=360"], "camera.fov_deg"),
     "set pitch out of range": (["--set", "camera.pitch_deg=91"], "camera.pitch_deg=91: expected -90 to 90"),
-    "set pitch no number": (["--set", "camera.pitch_deg=steep"], "camera.pitch_deg=steep"),
+    "set pitch no number": (
+        ["--set", "camera.pitch_deg=steep"],
+        "camera.pitch_deg=steep: expected a number, or unset",
+    ),
     "set divides by zero": (["--set", "bus.image_fps=0"], "bus.image_fps"),
     "set no format": (["--set", "camera.fourcc=MJPEG"], "up to four letters"),
     "sink": (["--sink", "hologram"], "hologram"),
@@ -101,6 +104,8 @@ BAD_ARGUMENTS = {
     "record part": (["--record", "a.npz.part"], "a.npz.part"),
     "record folder": (["--record", "/nowhere/at/all/a.npz"], "/nowhere/at/all"),
     "summary folder": (["--summary", "/nowhere/at/all/s.json"], "/nowhere/at/all"),
+    "summary twice": (["--summary", "a.json", "--summary", "b.json"], "given twice, a.json and b.json"),
+    "trace twice": (["--trace", "a.json", "--trace", "b.csv"], "given twice, a.json and b.csv"),
     "record twice": (["--record", "a.npz", "--record", "./a.npz"], "twice"),
 }
 
@@ -216,6 +221,13 @@ def test_as_a_program_it_says_its_version_helps_and_refuses():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no /dev and no names that are not text")
+def test_with_a_python_that_has_no_packages_it_says_which_one_has():
+    command = [sys.executable, "-S", str(ROOT / "run_live.py"), "--source", "demo"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 4 and "Traceback" not in ended.stderr
+    assert ".venv/bin/python run_live.py" in ended.stderr and ended.stderr.count("\n") == 2
+
+
 def test_odd_encodings_names_and_devices_end_well(model, clip, tmp_path):
     """stdout that has no arrows, a summary to a device, a source whose name is not UTF-8."""
     arguments = ["--model", model, "--viewer", "none", "--bus", "tcp://127.0.0.1:0", "--every-frame"]

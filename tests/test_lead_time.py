@@ -159,7 +159,7 @@ def test_a_number_is_led_by_exactly() -> None:
     ("mode", "furthest_ms", "settings", "why"),
     [
         ("off", FURTHEST_MS, {}, "--lead off"),
-        ("0", FURTHEST_MS, {}, "--lead off"),
+        ("0", FURTHEST_MS, {}, "--lead 0"),
         ("auto", FURTHEST_MS, {"every_frame": True}, "--every-frame"),
         ("auto", 0.0, {}, "runtime.ahead_ms"),
     ],

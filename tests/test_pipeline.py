@@ -97,6 +97,7 @@ def test_every_frame_becomes_a_message_a_row_and_a_number(scripted, tmp_path, ca
     assert printed.err == ""
     assert f"recorded 40 frames: {record}" in printed.out
     assert "sees    scripted\n" in printed.out
+    assert f"written: {out}\n" in printed.out
 
 
 def test_frames_and_duration_end_a_run(scripted):

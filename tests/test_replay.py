@@ -246,7 +246,7 @@ def test_enter_by_enter_as_a_program(recording):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["absent.mcap"], "absent.mcap: cannot be read"),
+        (["absent.mcap"], "absent.mcap: there is no such file"),
         (["text.mcap"], "text.mcap: not an MCAP file"),
         (["empty.mcap"], "no pose is in it"),
         (["a.npz"], "python -m realtime.convert"),
@@ -270,3 +270,5 @@ def test_what_cannot_be_played_is_told_in_two_lines_at_most(
 def test_an_address_in_use(recording):
     with Publisher("tcp://127.0.0.1:0", BusConfig()) as taken, pytest.raises(ConfigError, match="--bus"):
         main([str(recording), "--bus", taken.address])
+    with pytest.raises(ConfigError, match="absent.mcap: there is no such file"):  # that first
+        main(["absent.mcap", "--bus", taken.address])

@@ -1,13 +1,16 @@
 """--trace: the stamps of every frame, as they were."""
 
 import json
+import time
 
 import pytest
 from streams import ScriptedFeed, scripted_config, write_model
 
 from realtime import pipeline
+from realtime.bus.publisher import Publisher
 from realtime.camera.drops import Drop
 from realtime.errors import ConfigError
+from realtime.messages import TOPICS
 from realtime.record import check_trace_path
 from realtime.summary import Stamps
 from realtime.trace import COLUMNS, Row, Trace, read_csv, to_csv
@@ -107,3 +110,20 @@ def test_a_run_is_traced(monkeypatch, tmp_path, kind):
             assert at.engine_start_ns is None
     sent = {row.state for row in rows}
     assert {"tracking", "lost"} <= sent
+
+
+def test_sent_is_when_it_is_handed_over_and_not_later(monkeypatch, tmp_path):
+    """On two cores a subscriber may have a pose before the sender goes on: it would be received before it was sent."""
+    handed_ns, publish = [], Publisher.publish
+
+    def noting(publisher, data):
+        if data.startswith(TOPICS["pose"]):
+            handed_ns.append(time.monotonic_ns())
+        publish(publisher, data)
+
+    monkeypatch.setattr(Publisher, "publish", noting)
+    model, path = write_model(tmp_path / "random.onnx"), tmp_path / "t.csv"
+    pipeline.run(scripted_config(monkeypatch, ScriptedFeed(5), model, trace=str(path)))
+    rows, _ = read_csv(path)
+    assert len(handed_ns) == len(rows) == 5
+    assert all(row.stamps.sent_ns <= ns for row, ns in zip(rows, handed_ns, strict=True))

@@ -83,6 +83,19 @@ def test_snapshots_of_a_live_stream_show_the_body_the_picture_and_motion(viewer,
     assert blue[1] > blue[0] + 150
 
 
+def test_a_stream_that_ends_before_is_shown_as_far_as_it_came(viewer, tmp_path):
+    with Stage(pose=posed()) as stage:
+        process = viewer(
+            *("--connect", stage.address, "--width", 400, "--height", 200),
+            *("--snapshot", tmp_path / "last.png", "--frames", 100000),
+        )
+        until(lambda: stage.poses_wanted or process.poll() is not None)
+        time.sleep(1.0)
+    code, said = finished(process)
+    assert code == 0 and "no more than" in said and "Traceback" not in said
+    assert cv2.imread(str(tmp_path / "last.png")).shape == (200, 400, 3)
+
+
 def test_without_a_display_it_says_so_and_ends_with_its_own_code(viewer):
     started = time.monotonic()
     code, said = finished(viewer("--connect", "tcp://127.0.0.1:9"))

@@ -63,4 +63,6 @@ def _is_utf8(name: str) -> bool:
 
 def _refuse_every_frame(config: Config, name: str) -> None:
     if config.every_frame:
-        raise ConfigError(f"--every-frame: {name} waits for nobody; leave it out, or give a file or demo")
+        raise ConfigError(
+            f"--every-frame: {name} does not wait; leave --every-frame out, or give --source FILE"
+        )

@@ -103,7 +103,7 @@ def open_webcam(device: int | str, config: CameraConfig) -> Capture:
     else:
         raise SourceError(
             f"{where} cannot be opened: {why_webcam_fails(device)}.\n"
-            "`python -m realtime.camera` lists the cameras found; --source demo needs none."
+            "`python -m realtime.camera` lists the cameras found; run_live.py --source demo needs none."
         )
     # The format first: the sizes and rates that a camera has depend on it.
     video.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*config.fourcc.ljust(4)[:4]))

@@ -42,7 +42,6 @@ class ClipFile:
         else:
             self.fps = FALLBACK_FPS
             self.message = f"{path.name} claims {claimed:g} fps: played at {FALLBACK_FPS:g} fps"
-            log.warning(self.message)
 
     def read(self) -> np.ndarray | None:
         """Next picture (H, W, 3) uint8 BGR, None at the end. Raises SourceError if there is not even one."""
@@ -88,6 +87,10 @@ class EveryFrameClip:
         self._size = (0, 0)
         self._fps = 0.0
         self._message = "not started"
+
+    @property
+    def expected_fps(self) -> None:
+        return None
 
     def start(self) -> None:
         clip = ClipFile(self._path)
@@ -182,6 +185,15 @@ class PacedClip:
         self._thread: threading.Thread | None = None
         self._fps = 0.0
         self._message = "not started"
+
+    @property
+    def expected_fps(self) -> float:
+        try:
+            clip = ClipFile(self._path)
+        except SourceError:  # start() says what is wrong
+            return FALLBACK_FPS
+        clip.close()
+        return clip.fps
 
     def start(self) -> None:
         clip = ClipFile(self._path)

@@ -45,6 +45,12 @@ class FrameFeed(Protocol):
     def ended(self) -> bool:
         """True once no frame will ever come again. Never true of a camera or URL that is open."""
 
+    @property
+    def expected_fps(self) -> float | None:
+        """Pictures a second that it will give, as far as is known before `start`: of a file what its header says, of a
+        camera what is asked of it. None: it gives the next one when it is asked for.
+        """
+
     def start(self) -> None:
         """Open the source. Raises SourceError, and leaves nothing open, if it gives no picture."""
 

@@ -62,6 +62,10 @@ class LiveFeed:
         self._message = "not started"
         self._driver_stamps = False  # the newest frame has one that is believed
 
+    @property
+    def expected_fps(self) -> float:
+        return self._config.fps
+
     def start(self) -> None:
         reader = self._new_reader()
         until_s = time.monotonic() + self._config.open_timeout_s + DIAGNOSIS_S

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PICTURE_WAIT_S = 0.05  # a new camera picture is drawn with the next pose, or alone after this time
 IDLE_REDRAW_S = 0.25  # the numbers go on while nothing comes
 SNAPSHOT_PATIENCE_S = 30.0  # without a stream for this long, a snapshot is given up
+SNAPSHOT_SILENCE_S = 5.0  # and after the last pose it was the last
 SNAPSHOT_PICTURE_S = 2.0  # a snapshot waits this long for the camera's picture
 
 
@@ -155,18 +156,23 @@ def _draw(window: ViewerWindow, stream: LiveStream, new_pose: bool) -> None:
 
 
 def _snapshot(window: ViewerWindow, stream: LiveStream, target: str, frames: int) -> None:
-    """Draw `frames` poses unseen and write the last, or with %d in the name each. Raises SourceError."""
+    """Draw `frames` poses unseen and write the last, or with %d in the name each; of a stream that falls silent before,
+    those that came. Raises SourceError where none does.
+    """
     give_up_s = time.monotonic() + SNAPSHOT_PATIENCE_S
     picture_until_s: float | None = None
     drawn = 0
     while drawn < frames:
         new_pose, _ = stream.poll(0.1)
         now = time.monotonic()
+        if now > give_up_s and drawn:
+            print(f"viewer: no more than {drawn} poses came", file=sys.stderr, flush=True)
+            break
         if now > give_up_s:
             raise SourceError(f"viewer: no pose from {stream.address} for {SNAPSHOT_PATIENCE_S:.0f} s")
         if not new_pose:
             continue
-        give_up_s = now + SNAPSHOT_PATIENCE_S
+        give_up_s = now + SNAPSHOT_SILENCE_S
         picture_until_s = picture_until_s or now + SNAPSHOT_PICTURE_S
         if stream.picture is None and now < picture_until_s:
             continue
