@@ -20,6 +20,8 @@ MOST_ADDED_MS = 1.0  # by the way to a subscriber, p50
 MOST_START_S = 3.0
 MOST_MEMORY_MB = 500.0
 
+MOST_EMPTY = 0.1  # of the frames, without a word: those of nobody are not what is asked about
+
 Result = dict[str, Any]
 
 STAGES_SHOWN = (
@@ -200,7 +202,11 @@ def about(result: Result) -> str:
     )
     states = ", ".join(f"{count} {state}" for state, count in result["states"].items() if count)
     looks = "" if (mirror := mirror_of(result)) == "off" else f", mirror={mirror}"
-    return f"{name_of(result)}{looks}: {states}; dropped: {reasons or 'none'}"
+    empty = sum(result["states"].get(state, 0) for state in ("held", "lost")) / max(
+        1, sum(result["states"].values())
+    )
+    hint = "; frames of nobody cost little, and are in these numbers" if empty > MOST_EMPTY else ""
+    return f"{name_of(result)}{looks}: {states}; dropped: {reasons or 'none'}{hint}"
 
 
 def _spread(stage: dict[str, Any]) -> str:

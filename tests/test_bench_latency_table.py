@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.latency_table import acceptance, header, merge, rows
+from bench.latency_table import about, acceptance, header, merge, rows
 from bench.live_run import Start
 from realtime.summary import STAGES
 
@@ -97,6 +97,11 @@ def test_what_is_met_and_what_is_not():
     assert "asked for <= 0.75 x: met" in lines[0]
     assert "mediapipe, onnxruntime" in lines[3] and "1.150 x, asked for <= 1.1 x: NOT MET" in lines[3]
     assert verdicts([result(own=12.0), result("mediapipe", 20.0)]) == ["met"] * 3 + ["NOT MET", "met", "met"]
+
+
+def test_frames_of_nobody_are_told_of():
+    for lost, told in ((8, False), (40, True)):
+        assert ("frames of nobody" in about({**result(), "states": {"tracking": 90, "lost": lost}})) == told
 
 
 def test_a_long_tail_and_a_slow_way_are_not_met():
