@@ -29,7 +29,7 @@ from typing import Any
 
 from bench.clip_at_rate import write_at_rate
 from bench.latency_frames import Frames, write_frames, write_ticks
-from bench.latency_kinds import MOST_SUBSCRIBERS, Kind, kinds, run_kind
+from bench.latency_kinds import MOST_SUBSCRIBERS, Kind, Looks, kinds
 from bench.latency_plot import draw
 from bench.latency_stall import Stall, measure_stalls
 from bench.latency_table import about, acceptance, header, merge, name_of, rows
@@ -141,7 +141,8 @@ def _session(options: argparse.Namespace, flags: Sequence[str], fps: float, fold
         [first_pose(source, kind.flags) for kind in chosen if not kind.name] for _ in range(options.starts)
     ]
     rounds = options.rounds or (LOADED_ROUNDS if len(chosen) > 1 else 1)
-    runs = [[run_kind(kind, source, seconds) for kind in chosen] for _ in range(rounds)]
+    looks = Looks()
+    runs = [[looks.run(kind, source, seconds) for kind in chosen] for _ in range(rounds)]
     of_kinds = list(zip(*runs, strict=True))
     session = {
         "fps": fps or None,

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.latency_frames import Frames
@@ -31,6 +31,7 @@ parent, until = os.getppid(), time.monotonic() + float(sys.argv[1])
 while time.monotonic() < until and os.getppid() == parent:
     pass
 """
+SEEN = ("--viewer", "open3d")
 AGES = "pictures drawn; age of the pose"  # of the line in which the viewer tells (realtime/viewer/stream.py)
 
 
@@ -98,13 +99,31 @@ def kinds(
     if subscribers > 1:
         chosen.append(Kind(f"{subscribers} subscribers", plain, subscribers=subscribers))
     if viewer:
-        seen = ("--viewer", "open3d") if has_display() else ()
+        seen = SEEN if has_display() else ()
         chosen.append(Kind("viewer" if seen else "viewer, unseen", (*plain, *seen), viewer=True))
     if recording:
         chosen.append(Kind("recording", plain, recording=True))
     if hog:
         chosen.append(Kind("CPU hog", plain, hog=True))
     return chosen
+
+
+class Looks:
+    """Runs kinds, each of them, and its loads, with as many looks at a picture as its first run had: otherwise
+    `perception.mirror` would be chosen anew by every run, and one look be held against two.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, ...], str] = {}  # by the flags of a kind
+
+    def run(self, kind: Kind, source: str, seconds: float) -> tuple[dict, Frames]:
+        stream = tuple(flag for flag in kind.flags if flag not in SEEN)
+        mirror = self._found.get(stream)
+        same = () if mirror is None else ("--set", f"perception.mirror={mirror}")
+        result, frames = run_kind(replace(kind, flags=(*kind.flags, *same)), source, seconds)
+        if "mirror" in result["perception"]:
+            self._found.setdefault(stream, result["perception"]["mirror"])
+        return result, frames
 
 
 def run_kind(kind: Kind, source: str, seconds: float) -> tuple[dict, Frames]:

@@ -9,10 +9,8 @@ import numpy as np
 
 MOST = 12  # candidates per way of looking, the largest first
 SMALLEST_AREA_PX = 40 * 15
-WIDE, NARROW_PX = (
-    1 / 6,
-    31,
-)  # the surroundings that a pixel is compared with, of the picture's width and in pixels
+# The surroundings that a pixel is compared with: of the picture's width, and in pixels.
+WIDE, NARROW_PX = 1 / 6, (31, 15)
 DARKER, LITTLE_DARKER = 7, 3  # grey levels
 ASPECT = (0.7, 6.0)  # of width and height 2 : 1, seen from aside, either way
 STRAIGHT_PART = (0.1, 0.9)  # of a side: its ends are rounded by blur
@@ -26,10 +24,11 @@ def find_frames(grey: np.ndarray) -> Iterator[np.ndarray]:
     """
     smooth = cv2.GaussianBlur(grey, (3, 3), 0)
     yield from _quadrangles(
-        _darker_than_around(smooth, max(NARROW_PX, int(grey.shape[1] * WIDE) | 1), DARKER)
+        _darker_than_around(smooth, max(NARROW_PX[0], int(grey.shape[1] * WIDE) | 1), DARKER)
     )
     yield from _quadrangles(cv2.threshold(smooth, 0, 255, cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU)[1])
-    yield from _quadrangles(_darker_than_around(smooth, NARROW_PX, LITTLE_DARKER))
+    for width_px in NARROW_PX:
+        yield from _quadrangles(_darker_than_around(smooth, width_px, LITTLE_DARKER))
 
 
 def _darker_than_around(smooth: np.ndarray, width_px: int, darker: int) -> np.ndarray:

@@ -40,8 +40,8 @@ class Reading:
 
 
 class ClockReader:
-    """Reads pictures of one camera, one after the other; remembers where the clock was. Some milliseconds where it has
-    to be found, a fraction of one while camera and screen stand still.
+    """Reads pictures of one camera, one after the other; remembers where the clock was. A few milliseconds while
+    camera and screen stand still, tens where it has to be found or is not there.
     """
 
     def __init__(self, lanes: int) -> None:
@@ -104,15 +104,13 @@ class ClockReader:
 
 def _cells(grey: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """Mean grey of the inner half of each cell, of the frame and of the margin around it, float32
-    (HEIGHT_CELLS + 2 MARGIN_CELLS, WIDTH_CELLS + 2 MARGIN_CELLS).
+    (HEIGHT_CELLS + 2 MARGIN_CELLS, WIDTH_CELLS + 2 MARGIN_CELLS). What is beyond the picture's edge counts as white.
     """
     rows, columns = HEIGHT_CELLS + 2 * MARGIN_CELLS, WIDTH_CELLS + 2 * MARGIN_CELLS
     unit = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
     straight = CELL_PX * (MARGIN_CELLS + unit * (WIDTH_CELLS, HEIGHT_CELLS)).astype(np.float32) - 0.5
     warp = cv2.getPerspectiveTransform(corners, straight)
-    flat = cv2.warpPerspective(
-        grey, warp, (columns * CELL_PX, rows * CELL_PX), borderMode=cv2.BORDER_REPLICATE
-    )
+    flat = cv2.warpPerspective(grey, warp, (columns * CELL_PX, rows * CELL_PX), borderValue=(255.0,))
     quarter = CELL_PX // 4
     parts = flat.reshape(rows, CELL_PX, columns, CELL_PX)[:, quarter:-quarter, :, quarter:-quarter]
     return parts.mean((1, 3), dtype=np.float32)

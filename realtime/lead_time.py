@@ -75,7 +75,7 @@ class LeadTime:
         self._camera_ms, self._camera_known, self._display_ms = known
         self._way, self._stamped = tally.stages["arrival_to_publish"], tally.stages["camera"]
         self._way_ms = 0.0
-        self._size: tuple[int, int] | None = None  # of the last picture
+        self._told: set[tuple[int, int]] = set()  # sizes that the log has
         self._looked_ns: int | None = None
         self._ms: float | None = None
         self._t_ns = 0
@@ -97,9 +97,10 @@ class LeadTime:
         return "" if self._furthest_ms else "runtime.ahead_ms is empty: nothing is foretold"
 
     def check_mode(self, width: int, height: int) -> None:
-        """Of each picture: another size than was measured is said once in the log, for its latency is another, too."""
-        one, last, self._size = self._measured, self._size, (width, height)
-        if one is not None and self._size not in (last, (one.width, one.height)):
+        """Of each picture: other sizes than was measured are said in the log, once: their latency is another, too."""
+        one, size = self._measured, (width, height)
+        if one is not None and size not in (*self._told, (one.width, one.height)):
+            self._told.add(size)
             log.warning(
                 "the camera's latency was measured at %d×%d, and it runs at %d×%d: %.0f ms may be wrong;"
                 " python -m calib.latency measures anew",

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from streams import ROOT, write_clip
 
-from bench import latency
+from bench import latency, latency_kinds
 from bench.clip_at_rate import write_at_rate
 from bench.latency import main
 from bench.latency_kinds import hog_command
@@ -211,9 +211,33 @@ def test_a_camera_is_asked_for_its_rate(monkeypatch):
         asked.append((source, kind.flags))
         raise RuntimeError("no camera here")
 
-    monkeypatch.setattr(latency, "run_kind", refuses)
+    monkeypatch.setattr(latency_kinds, "run_kind", refuses)
     assert main(["--source", "0", "--fps", "60", "--starts", "0", "--perception", "blazepose"]) == 1
     assert asked == [("0", ("--perception", "blazepose", "--set", "camera.fps=60"))]
+
+
+def test_all_rounds_and_loads_have_the_looks_of_the_first_run(monkeypatch):
+    """A program that chooses anew beside a hog would have one look there, and seem the faster for it."""
+    asked = []
+
+    def run_kind(kind, source, seconds):
+        asked.append((kind.name, kind.flags))
+        told = {"name": "mediapipe"} if "perception.name=mediapipe" in kind.flags else {"mirror": "both"}
+        return {"perception": told}, None
+
+    monkeypatch.setattr(latency_kinds, "run_kind", run_kind)
+    monkeypatch.setattr(latency_kinds, "has_display", lambda: True)
+    chosen = latency_kinds.kinds(["--frames", "9"], "mediapipe", viewer=True, hog=True)
+    looks = latency_kinds.Looks()
+    for _ in range(2):
+        for kind in chosen:
+            looks.run(kind, "demo", 1.0)
+    plain, same = ("--frames", "9"), ("--set", "perception.mirror=both")
+    other, seen = (*plain, "--set", "perception.name=mediapipe"), (*plain, "--viewer", "open3d")
+    assert [flags for _, flags in asked] == [
+        *(plain, other, (*seen, *same), (*plain, *same)),
+        *((*plain, *same), other, (*seen, *same), (*plain, *same)),
+    ]
 
 
 def test_a_copy_at_another_rate_holds_the_same_pictures_over_and_over(tmp_path):

@@ -90,17 +90,27 @@ def test_pictures_without_a_clock() -> None:
 def troubles(**settings: object) -> Counter[str]:
     shown = SimulatedScreen()
     shown.draw(0, (77,))
-    cameras = [SimulatedCamera(seed=seed, tilt=0.0, **settings) for seed in range(6)]
+    cameras = [SimulatedCamera(seed=seed, **{"tilt": 0.0, **settings}) for seed in range(6)]
     return Counter(ClockReader(1).read(camera.picture(shown, 100 * MS)).trouble for camera in cameras)
 
 
 def test_what_is_in_the_way_is_told() -> None:
     assert troubles() == {"": 6}
-    for fill in (0.13, 0.15):
-        assert troubles(fill=fill)["too small"] >= 5
+    for fill, tilt in (
+        (0.12, 0.01),
+        (0.13, 0.0),
+        (0.14, 0.01),
+        (0.15, 0.0),
+    ):  # darker all around than its frame
+        assert troubles(fill=fill, tilt=tilt)["too small"] >= 5
     for white, black in ((40.0, 27.0), (200.0, 185.0)):  # darker and lighter than the room
         assert troubles(white=white, black=black, noise=0.5) == {"too faint": 6}
     assert set(troubles(blur_px=11.0, fill=0.6)) <= {"unreadable", "not found"}
+
+
+def test_white_that_the_pictures_edge_cuts_off_is_not_missed() -> None:
+    for fill in (1.0, 1.1, 1.15):
+        assert troubles(fill=fill, tilt=0.01) == {"": 6}
 
 
 def test_dark_boxes_of_something_else_are_no_clock_that_is_too_small() -> None:

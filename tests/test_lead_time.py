@@ -93,6 +93,7 @@ def test_a_measurement_of_another_size_is_said(
         (1280, 720, 1),
         (1280, 720, 1),  # once
         (640, 480, 1),
+        (1280, 720, 1),
         (1920, 1080, 2),  # connected anew, otherwise
     ):
         one.check_mode(width, height)

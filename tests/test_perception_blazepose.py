@@ -196,8 +196,11 @@ def test_a_look_has_the_threads_that_are_there_for_it(monkeypatch, mirror, asked
 def test_two_looks_only_where_there_is_time_for_them(monkeypatch, mirror, fps, takes_s, comes_to):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
     monkeypatch.setattr(LandmarkNetwork, "quickest_s", lambda self: takes_s)
+    ended, close = [], LandmarkNetwork.close
+    monkeypatch.setattr(LandmarkNetwork, "close", lambda self: ended.append(self) or close(self))
     chosen = BlazePose(PerceptionConfig(mirror=mirror, engine="onnxruntime"), fps)
     asked_for = BlazePose(PerceptionConfig(mirror=comes_to, engine="onnxruntime"))
+    assert len(ended) == (mirror == "auto" and comes_to == "off")  # the one that was tried
     told, same = chosen.describe(), asked_for.describe()
     why = told.pop("chosen", "")
     assert told == same and told["mirror"] == comes_to  # threads of each look, too

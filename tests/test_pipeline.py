@@ -15,6 +15,7 @@ from realtime import Subscriber
 from realtime.camera.drops import REASONS
 from realtime.config import Config
 from realtime.estimator import Estimator
+from realtime.lead_time import LeadTime
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +99,35 @@ def test_every_frame_becomes_a_message_a_row_and_a_number(scripted, tmp_path, ca
     assert f"recorded 40 frames: {record}" in printed.out
     assert "sees    scripted\n" in printed.out
     assert f"written: {out}\n" in printed.out
+
+
+@pytest.mark.parametrize("expected", [60.0, None])
+def test_the_perception_is_told_how_fast_the_source_is(scripted, monkeypatch, capsys, expected):
+    class Choosing(ScriptedPerception):
+        def describe(self):
+            return {"name": "choosing", "mirror": "off", "chosen": "no time for two"}
+
+    config, feed = scripted(3)
+    feed.expected_fps, asked = expected, []
+    monkeypatch.setattr(pipeline, "make_perception", lambda config, fps: asked.append(fps) or Choosing())
+    pipeline.run(config)
+    assert asked == [expected]
+    assert "sees    choosing, mirror=off; no time for two\n" in capsys.readouterr().out
+
+
+def test_every_picture_s_size_is_held_against_the_measured_one(scripted, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(LeadTime, "check_mode", lambda self, width, height: sizes.append((width, height)))
+    config, feed = scripted(4)
+    next_frame = feed.next
+
+    def growing(timeout_s):
+        frame = next_frame(timeout_s)
+        return frame and replace(frame, image=np.zeros((120, 160 + frame.index, 3), np.uint8))
+
+    monkeypatch.setattr(feed, "next", growing)
+    pipeline.run(config)
+    assert sizes == [(160 + k, 120) for k in range(4)]
 
 
 def test_frames_and_duration_end_a_run(scripted):

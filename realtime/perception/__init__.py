@@ -38,8 +38,9 @@ class Perception(Protocol):
         """Let go of models and threads; may be called twice."""
 
     def describe(self) -> dict[str, Any]:
-        """What it is, for status and summary: {"name", "version", settings that change its results};
-        "appearance": where it has such features, which encoder makes them."""
+        """What it is, for status and summary: {"name", "version", settings that change its results}; "chosen": why such
+        a setting is not what it would usually be; "appearance": where it has such features, which encoder makes them.
+        """
 
 
 def _blazepose(config: Config, fps: float | None) -> Perception:

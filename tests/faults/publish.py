@@ -16,7 +16,7 @@ from realtime.clock import clock_id
 from realtime.config import BusConfig
 from realtime.messages import PoseMessage, StatusMessage, encode_pose, encode_status
 
-PATIENCE_S = 60.0  # for the programs that are waited for
+PATIENCE_S = 8.0  # for the programs that are waited for
 
 
 def pose(seq: int, vertices: int = 0) -> bytes:
