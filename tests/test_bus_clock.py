@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 
@@ -22,12 +23,21 @@ S = 1_000_000_000
 
 
 def follow(
-    subscriber: Subscriber, started_ns: int, shift_ns: int, drift_ppm: float, seconds: float
+    subscriber: Subscriber,
+    started_ns: int,
+    shift_ns: int,
+    drift_ppm: float,
+    seconds: float,
+    below_ms: float = math.inf,
 ) -> list[float]:
-    """Compare every pose's age with the truth for `seconds` from the first age on; the uncertainties, ms."""
+    """Compare every pose's age with the truth for `seconds` from the first age on, and on until one is surer than
+    below_ms: one exchange must have met nobody on its way, which takes a while on a busy machine. Uncertainties, ms.
+    """
     uncertainties: list[float] = []
-    end_s = time.monotonic() + 30.0
-    while time.monotonic() < end_s:
+    give_up_s = end_s = time.monotonic() + 30.0
+    while (now_s := time.monotonic()) < give_up_s:
+        if now_s >= end_s and min(uncertainties) < below_ms:
+            break
         message = subscriber.receive(10.0)
         assert isinstance(message, PoseMessage) and not message.is_local()
         before_ns = time.monotonic_ns()
@@ -58,7 +68,7 @@ def test_another_hosts_clock(tmp_path: Path, with_keys: bool, drift_ppm: float) 
     with program("other_host.py", "another", str(shift_ns), str(drift_ppm), *options) as host:
         address, started_ns = line(host).split()
         with Subscriber(address, keys=keys if with_keys else None) as subscriber:
-            uncertainties = follow(subscriber, int(started_ns), shift_ns, drift_ppm, 2.5)
+            uncertainties = follow(subscriber, int(started_ns), shift_ns, drift_ppm, 2.5, below_ms=8.5)
     assert min(uncertainties) < 8.5, "half a turn of the loop, which is what a single exchange gives"
 
 
@@ -68,7 +78,7 @@ def test_ways_that_are_not_equally_long(there_s: float, back_s: float) -> None:
     with program("other_host.py", "another", str(7 * S), "0") as host:
         address, started_ns = line(host).split()
         with slow_relay(address, there_s, back_s) as slow, Subscriber(slow) as subscriber:
-            uncertainties = follow(subscriber, int(started_ns), 7 * S, 0.0, 2.0)
+            uncertainties = follow(subscriber, int(started_ns), 7 * S, 0.0, 2.0, below_ms=40.0)
     assert min(uncertainties) >= 20.0
     assert min(uncertainties) < 40.0
 
