@@ -76,7 +76,7 @@ def test_what_waits_for_a_frozen_subscriber_is_bounded() -> None:
 @posix
 def test_a_frozen_subscriber_costs_neither_time_nor_memory() -> None:
     """SIGSTOP while 83 kB messages go out at 100 Hz: 8 MB a second that nobody takes."""
-    arguments = ("--wait-for", "2", "--seconds", "5", "--rate", "100", "--vertices", "6890")
+    arguments = ("--wait-for", "2", "--messages", "500", "--rate", "100", "--vertices", "6890")
     with (
         program("publish.py", *arguments) as stream,
         program("subscribe.py", address := line(stream)) as victim,
@@ -85,7 +85,9 @@ def test_a_frozen_subscriber_costs_neither_time_nor_memory() -> None:
         with Subscriber(address, every=True) as healthy:
             seqs: list[int] = []
             while len(seqs) < 150:
-                assert (message := healthy.receive(20.0)) is not None, f"nothing came after {seqs[-1:]}"
+                assert (message := healthy.receive(20.0)) is not None, (
+                    f"nothing came after {seqs[-1:]}: {line(stream)}"
+                )
                 seqs.append(message.seq)
             # By now it has sent a heartbeat, and with it promised the next ones.
             before = psutil.Process(stream.pid).memory_info().rss

@@ -1,4 +1,4 @@
-"""A publisher at a steady rate: publish.py [--rate 60] [--seconds 3] [--wait-for N] [--vertices V]
+"""A publisher at a steady rate: publish.py [--rate 60] [--seconds 3] [--messages N] [--wait-for N] [--vertices V]
 
 Prints its address, publishes once N programs subscribe to poses, then says what it sent and its slowest turn.
 """
@@ -52,6 +52,9 @@ def main() -> None:
     parser.add_argument("--address", default="tcp://127.0.0.1:0")
     parser.add_argument("--rate", type=float, default=60.0)
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument(
+        "--messages", type=int, default=0, help="so many, however long it takes; 0: --seconds long"
+    )
     parser.add_argument("--wait-for", type=int, default=0)
     parser.add_argument("--vertices", type=int, default=0)
     arguments = parser.parse_args()
@@ -64,7 +67,7 @@ def main() -> None:
             publisher.poll()
             time.sleep(0.005)
         seq, turns_ms, started = 0, [], time.monotonic()
-        while (now := time.monotonic() - started) < arguments.seconds:
+        while (now := time.monotonic() - started) < arguments.seconds or seq < arguments.messages:
             begun = time.perf_counter()
             publisher.poll()
             if now * arguments.rate >= seq:
